@@ -1,1 +1,1 @@
-"""The HTTP API: parse a call, carry it out, answer with JSON."""
+"""The HTTP API: parse a call, perform it, answer with JSON."""

@@ -31,7 +31,7 @@ def report_actions(context: Context[Hub], call: Call) -> BatchAnswerDocument:
 
 
 def list_actions(hub: Hub, call: Call, program: Program) -> Document:
-    """By order, by partner or by lock; else all of them, by when they were reported, newest first."""
+    """Actions by order, partner or lock; otherwise all, latest report first."""
     reader, limit = build_reader(hub, program), call.limit()
     asked = {name: call.query[name] for name in action_search.FILTER_NAMES if name in call.query}
     filter_ = action_search.parse_filter(asked, program, call.query.get("sort", "lock"))
@@ -42,7 +42,7 @@ def list_actions(hub: Hub, call: Call, program: Program) -> Document:
     )
 
     def also(chosen: FoundAction) -> bool:
-        """What no index knows of an action: when and by whom it was reported, and what its records came to."""
+        """Whether an action matches the filters no index covers: report time and source, and record outcomes."""
         _, action, head = chosen
         return (
             span.contains(action.reported_at)
@@ -70,7 +70,7 @@ def list_actions(hub: Hub, call: Call, program: Program) -> Document:
 
 
 def get_action(hub: Hub, call: Call, program: Program, segment: str) -> ActionDocument:
-    """One action with its whole history; with `as_of`, as it stood at a past moment."""
+    """An action with its full history; with `as_of`, as it stood at that time."""
     found = build_reader(hub, program).action(decode_segment(segment))
     if found is None:
         raise NotFoundError("action")

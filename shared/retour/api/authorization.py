@@ -8,7 +8,7 @@ from retour.wiring import Hub
 
 
 def find_program(hub: Hub, principal: Principal, program_id: str) -> Program:
-    """As it was applied last: whoever applies a program and calls again means the new one."""
+    """The newest version of a program, so that a call after `program apply` sees it."""
     program = known_program(hub, principal, program_id)
     if program is None:
         raise NotFoundError("program")
@@ -16,7 +16,7 @@ def find_program(hub: Hub, principal: Principal, program_id: str) -> Program:
 
 
 def refuse_foreign_program(principal: Principal, path: str) -> None:
-    """A program that a key does not open is not found, before anything else is said of the call."""
+    """Respond 404 to a program the key may not access, before any other check."""
     _, _, below = path.partition("/v1/programs/")
     if below and not principal.may(below.partition("/")[0]):
         raise NotFoundError("program")
@@ -27,7 +27,7 @@ def known_program(hub: Hub, principal: Principal, program_id: str) -> Program | 
 
 
 def idempotency_scope(call: Call, principal: Principal) -> tuple[str, str]:
-    """Where a caller's Idempotency-Keys are kept: apart for everybody, and per program for who opens several."""
+    """Where a caller's Idempotency-Keys are stored: per caller, and per program for callers with several."""
     part = call.path.split("/")
     named_program = part[3] if len(part) > 3 and PROGRAM_ID.fullmatch(part[3]) else ""
     return principal.program, f"calls.{named_program}"

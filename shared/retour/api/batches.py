@@ -1,4 +1,4 @@
-"""Deliveries over HTTP: listed, looked up, decided on when held, read again."""
+"""Batches over HTTP: list, look up, decide, replay."""
 
 from retour.api.calls import Call
 from retour.commands import batches
@@ -42,7 +42,7 @@ def list_batches(hub: Hub, call: Call, program: Program) -> Document:
 
 
 def get_batch(hub: Hub, program: Program, delivery_id: str) -> BatchDocument:
-    """One delivery with the outcomes of its first records."""
+    """A batch with the outcomes of its first records."""
     reader = build_reader(hub, program)
     header = find_header(reader, delivery_id)
     document = batch_detail(reader, header)

@@ -17,7 +17,7 @@ def list_statements(hub: Hub, call: Call, program: Program) -> Document:
 
 
 def billing_groups_of(hub: Hub, call: Call, program: Program) -> Document:
-    """The groups of a program document that is not applied."""
+    """The billing groups of a draft program document."""
     given = call.document("draft", most=DRAFT_MAX)
     if "draft" not in given:
         raise InvalidRequestError("FIGURE_INVALID", "draft", figure="draft")

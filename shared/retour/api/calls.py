@@ -1,4 +1,4 @@
-"""Parse a call: who calls, what is requested, and the delivery it becomes before it is ingested."""
+"""Parse a call: its caller, its request, and the delivery made of it."""
 
 import base64
 import binascii
@@ -29,7 +29,7 @@ from retour.wiring import Hub
 JSON_MAX = 1024 * 1024
 DECISION_MAX = 64 * 1024
 SHOWN_ONCE_PATHS = re.compile(r"/v1/programs/[^/]+/(keys|sources/[^/]+/secrets/[^/]+/rotate)")
-"""Calls whose answer is a secret: it is kept nowhere, not even to be given again."""
+"""Calls whose response contains a secret. It is not stored, not even for a repeated Idempotency-Key."""
 PAGE_MAX = 100
 PAGE_DEFAULT = 50
 JSON_TYPES = ("application/json",)
@@ -47,7 +47,7 @@ StatusAndDocument = tuple[int, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One HTTP request. Header names are in lower case; the body is what was sent, byte by byte."""
+    """An HTTP request. Header names are in lower case; the body has the original bytes."""
 
     method: str
     path: str
@@ -55,9 +55,9 @@ class Call:
     headers: Mapping[str, str]
     body: bytes
     raw_query: str = ""
-    """The query as it was sent: a word that stands in it twice is one in `query`."""
+    """The original query, since `query` keeps only one of repeated parameters."""
     is_text: bool = False
-    """The gateway handed the body over as text: under such content types it replaces what is not UTF-8."""
+    """The gateway passed the body as text, replacing bytes that are not UTF-8."""
 
     @property
     def is_dry_run(self) -> bool:
@@ -65,7 +65,7 @@ class Call:
 
     @property
     def key(self) -> str:
-        """The Idempotency-Key; empty when none was sent."""
+        """The Idempotency-Key; empty if there is none."""
         found = self.headers.get("idempotency-key", "")
         if found and not KEY_PATTERN.fullmatch(found):
             raise InvalidRequestError("IDEMPOTENCY_KEY_INVALID")
@@ -73,7 +73,7 @@ class Call:
 
     @property
     def prefers_async(self) -> bool:
-        """Whether the caller does not want to wait for the outcomes (RFC 7240)."""
+        """Whether the caller does not want to wait for outcomes (RFC 7240)."""
         return "respond-async" in (one.strip().lower() for one in self.headers.get("prefer", "").split(","))
 
     @property
@@ -90,7 +90,7 @@ class Call:
 
     @property
     def may_be_altered(self) -> bool:
-        """Whether these may not be the bytes that were sent: a replaced one is there, or as many are not there."""
+        """Whether the bytes may differ from those sent: a replacement character, or another length."""
         told = self.headers.get("content-length", "")
         return self.is_text and (
             REPLACEMENT_CHARACTER in self.body or (told.isdecimal() and int(told) != len(self.body))
@@ -98,7 +98,7 @@ class Call:
 
     @property
     def is_altered(self) -> bool:
-        """Whether bytes were replaced for certain. Where as many are there as were sent, the sender's text held it."""
+        """Whether bytes were certainly replaced. With the original length, the sender wrote that character."""
         return (
             self.is_text
             and REPLACEMENT_CHARACTER in self.body
@@ -112,7 +112,7 @@ class Call:
         return value == "true"
 
     def read_body(self, most: int, types: tuple[str, ...] = ()) -> bytes:
-        """The body, if there is one, neither too large nor of a type that is not read here."""
+        """The body. Raises RequestError if it is too large or has an unsupported type."""
         if not self.body:
             raise InvalidRequestError("BODY_EMPTY")
         if len(self.body) > most:
@@ -126,9 +126,9 @@ class Call:
         return self.body
 
     def document(self, *known: str, most: int = DECISION_MAX) -> dict[str, Any]:
-        """The body as a JSON object of these fields; without a body an empty one.
+        """The body as a JSON object with these fields; empty without a body.
 
-        As strict as the bodies of records: UTF-8, no key twice at any depth, no number that a float may have been.
+        As strict as bodies with records: UTF-8, no duplicate keys at any depth, no numbers that were floats.
         """
         value = self.value(most) if self.body.strip() else {}
         if not isinstance(value, dict):
@@ -156,12 +156,12 @@ class Call:
         return int(value)
 
     def moment(self, name: str, now: datetime) -> datetime | None:
-        """A past moment; a time without offset means nothing certain and is refused."""
+        """A past time. One without offset is refused as ambiguous."""
         value = self.query.get(name)
         if value is None:
             return None
         try:
-            # A plus sign that nobody encoded arrives as a space.
+            # An unencoded plus sign arrives as a space.
             moment = parse_instant(value.replace(" ", "+"))
         except (ValueError, OverflowError):
             raise bad_query(name, value, "time") from None
@@ -177,7 +177,7 @@ class Call:
 
 
 def parse_call(event: Mapping[str, Any]) -> Call:
-    """An event of the HTTP API (payload 2.0)."""
+    """Parse an event of the HTTP API (payload 2.0)."""
     text_ = event.get("body") or ""
     try:
         body = base64.b64decode(text_) if event.get("isBase64Encoded") else text_.encode("utf-8", "surrogatepass")
@@ -202,16 +202,16 @@ RECORD_PATH = re.compile(
 
 
 def refuse_control_characters(call: Call) -> None:
-    """No id has a control character: one in a path, encoded or not, is a fault of the caller."""
+    """Refuse control characters in the path, encoded or not, since no id contains any."""
     for position, character in enumerate(unquote(call.path, errors="replace"), 1):
         if unicodedata.category(character) in ("Cc", "Zl", "Zp"):
             raise InvalidRequestError("PATH_INVALID", character=f"U+{ord(character):04X}", position=str(position))
 
 
 def normalize_path(path: str) -> str:
-    """A path in which every id is one segment of plain signs, whatever an order id has in it.
+    """A path in which every id is a single, encoded segment.
 
-    The gateway hands paths over decoded, so that an id may hold slashes; within ids they are encoded again.
+    The gateway decodes paths, so that slashes in ids look like separators. They are encoded again.
     """
     found = RECORD_PATH.fullmatch(path)
     if found is None:
@@ -221,11 +221,11 @@ def normalize_path(path: str) -> str:
 
 
 def decode_segment(segment: str) -> str:
-    """The id that a segment of a plain path stands for."""
+    """Decode the id in a path segment."""
     return unquote(segment, errors="replace")
 
 
-# Who calls
+# Caller
 
 
 def authenticate(hub: Hub, call: Call) -> Principal:
@@ -237,11 +237,11 @@ def authenticate(hub: Hub, call: Call) -> Principal:
     return found
 
 
-# What a call says
+# Request
 
 
 def parse_size(call: Call) -> int:
-    """What the caller says of an upload; SIZE_UNKNOWN where it says nothing."""
+    """The declared size of an upload; SIZE_UNKNOWN if there is none."""
     given = call.query.get("size")
     if given is None:
         return SIZE_UNKNOWN
@@ -252,11 +252,11 @@ def parse_size(call: Call) -> int:
     return int(given)
 
 
-# Once
+# Idempotency
 
 
 def answer_once(state: OnceState, call: Call, answer: Callable[[], StatusAndDocument]) -> StatusAndDocument:
-    """Status and document of a call; for a repeat of one with an Idempotency-Key the very same again."""
+    """Perform a call, or return the stored response of the same Idempotency-Key."""
     if call.is_dry_run:
         return answer()
     said = "\0".join((call.method, call.path, json.dumps(sorted(call.query.items())), call.sha256))

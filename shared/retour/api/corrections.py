@@ -1,4 +1,4 @@
-"""Corrections over HTTP: rows of a batch, as `rows` or `set` says, sent again."""
+"""Corrections over HTTP: send rows of a batch again with the changes in `rows` or `set`."""
 
 from typing import Any
 

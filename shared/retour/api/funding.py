@@ -1,4 +1,4 @@
-"""Prove whether a lock leaves time for the last return: of a contract in force, a draft, or figures."""
+"""The funding check over HTTP, for a contract in force, a draft, or figures."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -18,13 +18,13 @@ DRAFT_MAX = 256 * 1024
 
 
 def check_contract(hub: Hub, call: Call, program: Program) -> Document:
-    """A contract in force, or all of them, the gravest on top."""
+    """Check one or all contracts in force, the worst first."""
     document = hub.programs.newest_version(program.id).document
     return contracts_checked(document, call.query.get("contract"), {}, today(hub, program), program)
 
 
 def check(hub: Hub, call: Call, program: Program) -> Document:
-    """Contracts in force or of a draft, with other figures where some are said; or figures alone."""
+    """Check contracts in force or of a draft, optionally with other figures; or figures alone."""
     given = call.document("contract", "draft", *asked.FIGURES, most=DRAFT_MAX)
     figures = {name: given[name] for name in asked.FIGURES if given.get(name) is not None}
     contract, draft = given.get("contract"), given.get("draft")
@@ -47,7 +47,7 @@ def policy(figures: Mapping[str, Any], known: Policy | None = None) -> Policy:
 
 
 def parse_draft(program: Program, draft: Any) -> Mapping[str, Any]:
-    """A program document that is not applied, as strictly read as one that is."""
+    """Parse a draft program document as strictly as one to be applied."""
     from retour.commands.programs import invalid_program
     from retour.setup import program_file
 
@@ -60,7 +60,7 @@ def parse_draft(program: Program, draft: Any) -> Mapping[str, Any]:
 def contracts_checked(
     document: Mapping[str, Any], contract: Any, figures: Mapping[str, Any], day: date, program: Program
 ) -> Document:
-    """The gravest of the contracts asked about, and beside it a line for each."""
+    """The worst of the requested contracts, with a line for each."""
     names = [name for name in document["contracts"] if contract in (None, name)]
     if not names:
         raise NotFoundError("contract", program=program.id)

@@ -1,4 +1,4 @@
-"""Modifications and files over HTTP: sent, listed, looked up."""
+"""Modifications and files over HTTP: send, list, look up."""
 
 from collections.abc import Iterator
 
@@ -58,7 +58,7 @@ def named_source(context: Context[Hub], call: Call) -> Source:
 
 
 def list_modifications(hub: Hub, call: Call, program: Program) -> Document:
-    """By order, action or batch; else all of them, newest first."""
+    """Modifications of an order, action or batch; otherwise all, newest first."""
     reader, query, limit = build_reader(hub, program), call.query, call.limit()
     call.one_of("outcome", tuple(Outcome))
     span = parse_range(call.query, program)
@@ -90,13 +90,13 @@ def list_modifications(hub: Hub, call: Call, program: Program) -> Document:
 
 
 def partner_of(reader: LedgerReader, one: ModificationDocument) -> str | None:
-    """Whose action a modification corrects, as that stands now; None while it waits for one."""
+    """The current partner of a modification's action; None while it waits."""
     found = reader.action(one["action_id"]) if one["action_id"] else None
     return found[2].standing.partner if found else None
 
 
 def bounds_of_batch(reader: LedgerReader, batch: str, place: ListPosition) -> tuple[ListPosition, str]:
-    """From just before a batch (or from where the list was) to the end of its day."""
+    """The range of a list from just before a batch (or from the cursor) to the end of its day."""
     own = find_header(reader, batch).delivery.id
     return (place if place.delivery else ListPosition(own[:8], f"{own}~")), own[:8]
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document as far as a call depends on it; loaded only for such calls."""
+"""Checks of a call against the OpenAPI document, which is loaded only for calls that need it."""
 
 import json
 import re
@@ -28,7 +28,7 @@ def reject_undocumented(call: Call) -> None:
 
 
 def reject_unknown_query(call: Call, known: list[str]) -> None:
-    """Every query word by its name, once; a dry run only where there is one."""
+    """Refuse unknown or repeated query parameters, and `dry_run` where it is not supported."""
     for name in call.query:
         if name in known:
             continue
@@ -47,7 +47,7 @@ def reject_unknown_query(call: Call, known: list[str]) -> None:
 
 
 def no_route(call: Call) -> RequestError:
-    """405 where the path is known for other methods, else 404."""
+    """405 if the path exists for other methods, else 404."""
     allowed = ", ".join((*allowed_methods(call.path), "OPTIONS"))
     if not allowed_methods(call.path):
         return NotFoundError("path")
@@ -55,7 +55,7 @@ def no_route(call: Call) -> RequestError:
 
 
 def allowed_methods(path: str) -> list[str]:
-    """What can be asked at a path; nothing where there is none."""
+    """The methods of a path; empty if it does not exist."""
     found = [
         name
         for pattern, operations in load_path_patterns()
@@ -67,9 +67,9 @@ def allowed_methods(path: str) -> list[str]:
 
 
 def find_operation(method: str, path: str) -> dict[str, Any]:
-    """Its description, with the parameters of its path; empty where there is none.
+    """The operation with its path's parameters; empty if there is none.
 
-    An address without a placeholder goes before one with.
+    Paths without placeholders take precedence.
     """
     for pattern, operations in load_path_patterns():
         if method.lower() in operations and pattern.fullmatch(path):

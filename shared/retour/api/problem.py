@@ -1,4 +1,4 @@
-"""An error as an HTTP answer: an RFC 9457 problem document, in the language of who reads it."""
+"""Errors as RFC 9457 problem documents, in the reader's language."""
 
 import json
 import re
@@ -13,7 +13,7 @@ Q_VALUE = re.compile(r"q\s*=\s*([01](?:\.\d{0,3})?)", re.IGNORECASE)
 
 
 class HttpError(RequestError):
-    """What is wrong with a call as a call: who sends it, how often, by which method. `headers` are of its answer."""
+    """An error of the call itself: authentication, rate, method. `headers` are added to the response."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ def problem_document(error: RequestError, language: str) -> dict[str, Any]:
 
 
 def problem_answer(error: RequestError, language: str) -> dict[str, Any]:
-    """An HTTP API (payload 2.0) answer."""
+    """An error as a response of the HTTP API (payload 2.0)."""
     headers = error.headers if isinstance(error, HttpError) else {}
     return {
         "statusCode": error.status,
@@ -51,12 +51,12 @@ def problem_answer(error: RequestError, language: str) -> dict[str, Any]:
 
 
 def accepted_language(headers: Mapping[str, str]) -> str:
-    """The language a caller likes best of those we speak, else English; for who has no program, and so no language."""
+    """The caller's preferred supported language, else English; used if no program determines it."""
     return next((tag for tag in language_tags(headers.get("accept-language", "")) if tag in LANGUAGES), "en")
 
 
 def language_tags(accepted: str) -> Iterator[str]:
-    """The languages of an Accept-Language, the best liked first (RFC 9110 12.5.4); what has weight 0 is left out."""
+    """The languages of an Accept-Language header by preference (RFC 9110 12.5.4), without those of weight 0."""
     weighed: list[tuple[float, str]] = []
     for one in accepted.split(","):
         name, _, told = one.partition(";")

@@ -1,4 +1,4 @@
-"""Programs over HTTP: applied as their next version, or previewed."""
+"""Programs over HTTP: apply the next version, or preview it."""
 
 from retour.api.calls import YAML_TYPES, Call
 from retour.commands.programs import PROGRAM_MAX, ApplyProgram, preview_program

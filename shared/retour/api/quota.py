@@ -1,7 +1,7 @@
-"""How many calls one sender may make: counted in the function itself, before anything is read for a call.
+"""Rate limits per sender, counted in the process before anything is read.
 
-Each sender has a bucket that fills with time: `rate` calls a second, and so many at once that a shop which delivers its
-backlog is not held up. A sender is whom a call names by its path, and the key it shows; so nobody uses up another's.
+Each sender has a token bucket: `rate` calls a second, with bursts large enough for a shop that delivers its backlog. A
+sender is the combination of path and key, so nobody can use up another's quota.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from retour.api.problem import HttpError, accepted_language, problem_answer
 from retour.wiring import hub
 
 BURST_SECONDS = 10
-"""A bucket holds the calls of so long."""
+"""Seconds of calls a bucket holds."""
 SENDERS_MAX = 5_000
 SENDER_PATH = re.compile(r"/v1/programs/([^/]+)(?:/(?:hooks|salesforce)/([^/]+))?")
 
@@ -27,14 +27,14 @@ Sender = tuple[str, str, str]
 
 @dataclass
 class Quota:
-    """`rate` 0: as many as come."""
+    """Rate limits; `rate` 0 is no limit."""
 
     rate: float
     clock: Callable[[], float] = time.monotonic
     _left: dict[Sender, tuple[float, float]] = field(default_factory=dict, repr=False)
 
     def take(self, sender: Sender) -> int:
-        """Takes one call out of the bucket; 0, or in how many seconds there is one again."""
+        """Take a call from the bucket. Returns 0, or the seconds until the next call is allowed."""
         now = self.clock()
         if self.rate <= 0:
             return 0
@@ -51,7 +51,7 @@ class Quota:
 
 @cache
 def process_quota() -> Quota:
-    """The quota that this process counts by."""
+    """The quota of this process."""
     return Quota(hub().settings.calls_per_second)
 
 
@@ -63,7 +63,7 @@ def sender_of(call: Call) -> Sender:
 
 
 def quota_refusal(call: Call) -> dict[str, Any] | None:
-    """The answer to a call that is one too many; None for any other."""
+    """The response to a call over the limit; None for others."""
     seconds = process_quota().take(sender_of(call))
     if not seconds:
         return None

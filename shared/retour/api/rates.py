@@ -26,7 +26,7 @@ def send_rates(context: Context[Hub], call: Call) -> BatchAnswerDocument:
 
 
 def list_rates(hub: Hub, call: Call, program: Program) -> Document:
-    """What a unit of each currency is on a day, by default today: the rate that began last, whether or not it ended."""
+    """The rate of each currency on a day, by default today: the latest begun, even if it has ended."""
     asked = call.query.get("day")
     try:
         day = date.fromisoformat(asked) if asked else local_day(hub.now(), program.time_zone)

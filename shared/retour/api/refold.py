@@ -19,7 +19,7 @@ from retour.wiring import Hub
 
 
 def refold_program(context: Context[Hub], call: Call) -> Document:
-    """The open actions that older rules left otherwise, folded by today's; `next` where there was no time for all."""
+    """Refold open actions that older rules booked differently. `next` continues if the time ran out."""
     planned = plan_refold(context, call.document("note", "reason"), call.query.get("cursor", ""))
     outcome = preview_document(context, planned) if call.is_dry_run else batch_document(context, planned)
     scan = planned.scan

@@ -25,7 +25,7 @@ HEADERS_SCAN_MAX = 50
 
 
 def get_source(hub: Hub, program: Program, name: str) -> Document:
-    """How a source is set up and used, and when it was last heard of."""
+    """A source's settings, access data and last delivery."""
     found = find_source(program, name)
     visit = hub.state(program.id, name).get("last-visit") if found.channel is Channel.PULL else None
     return {
@@ -43,7 +43,7 @@ def get_source(hub: Hub, program: Program, name: str) -> Document:
 
 
 def last_received_at(hub: Hub, program: Program, name: str) -> str | None:
-    """Of the newest deliveries; None also where a source was silent for longer."""
+    """The receipt time of the newest delivery; None if there was none for long."""
     today, first = day_bounds(hub, program)
     for seen in islice(paging.scan_headers(hub.deliveries(program.id), ListPosition(today), first), HEADERS_SCAN_MAX):
         if isinstance(seen, DeliveryHeader) and seen.delivery.source == name:
@@ -63,7 +63,7 @@ def try_connection(context: Context[Hub], name: str) -> Document:
 
 
 def last_test(hub: Hub, program: Program, name: str) -> Document | None:
-    """The last trial of the connection, step by step."""
+    """The last connection test by steps."""
     trial = ConnectionTest.load(hub.state(program.id, name))
     return trial.document(program.language, hub.now()) if trial else None
 

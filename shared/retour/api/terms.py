@@ -19,11 +19,11 @@ from retour.wiring import Hub
 
 DAYS_MAX = 400
 QUOTED_ORDER_ID = "quoted"
-"""The order id of an order that has none."""
+"""The order id of a quote without one."""
 
 
 def quote_order(hub: Hub, call: Call, program: Program) -> Document:
-    """An order that nobody reported, by the version that is due for it and by every other that covers it."""
+    """Quote an unreported order, by the version in force and by all others that cover it."""
     given = call.document(*ACTION_FIELDS, "items", "amount")
     now = hub.now()
     found = hypothetical_action(
@@ -67,7 +67,7 @@ def priced_document(one: PricedOrder) -> Document:
 
 
 def lock_calendar(hub: Hub, call: Call, program: Program, name: str) -> Document:
-    """From when an order of each day can no longer change, by the newest version of a contract."""
+    """The lock of each order day by the newest version of a contract."""
     terms = newest_contract(program, name)
     first, last = (parse_day(call, which) for which in ("from", "to"))
     if not 0 <= (last - first).days < DAYS_MAX:

@@ -1,4 +1,4 @@
-"""A call is answered before the gateway gives up on it, in our own words."""
+"""Answer each call before the gateway's timeout."""
 
 import logging
 from collections.abc import Callable
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 def answer_in_time(call: Call, context: Any, answer: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The answer; a problem document also where the time is over, or something went wrong that nobody foresaw."""
+    """The response, or a problem document if the time runs out or an unexpected error occurs."""
     reference = str(getattr(context, "aws_request_id", "")) or "–"
     language = accepted_language(call.headers)
     seconds = seconds_left(context)
@@ -21,7 +21,7 @@ def answer_in_time(call: Call, context: Any, answer: Callable[[], dict[str, Any]
         with time_limit(seconds):
             return answer()
     except TimeLimitError:
-        # A connection that was interrupted in the middle of an answer is not asked again.
+        # A connection interrupted in the middle of a response must not be reused.
         hub.cache_clear()
         logger.error("call ended after %d seconds, reference %s", seconds, reference)
         headers = {"retry-after": "5"}

@@ -1,4 +1,4 @@
-"""Calls the store could not take: answered with 503 and a time to retry; nothing was promised."""
+"""Respond 503 with Retry-After if the store is unavailable."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -11,9 +11,9 @@ Handler = Callable[[dict[str, Any], Any], Any]
 
 
 def answer_503_when_unavailable(logger: Any) -> Callable[[Handler], Handler]:
-    """A handler of HTTP calls answers 503 with Retry-After where the store is full, throttles or does not answer.
+    """Wrap a handler of HTTP calls to respond 503 with Retry-After if the store is full, throttled or unavailable.
 
-    Any other error stays one. An event that is no call, and so has nobody to ask again, fails as it did.
+    Other errors are raised. Events that are not HTTP calls fail as before, since nobody retries them by a response.
     """
 
     def decorate(handler: Handler) -> Handler:

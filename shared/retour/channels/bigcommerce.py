@@ -30,7 +30,7 @@ STATUS_NAMES = {
     12: "Manual Verification Required", 13: "Disputed", 14: "Partially Refunded",
 }  # fmt: skip
 AMOUNTLESS_STATUSES = ("Refunded", "Partially Refunded", "Disputed")
-"""Statuses that alone do not say how much: the refunds do, where they are read back."""
+"""Statuses without an amount, which only refunds read back can give."""
 STATUSES = {
     **{name: NOTHING for name in STATUS_NAMES.values() if name not in AMOUNTLESS_STATUSES},
     "Refunded": TAKES,
@@ -43,11 +43,11 @@ MESSAGES = (
     "store/order/transaction/created", "store/order/transaction/updated",
 )  # fmt: skip
 READ_BACK = "read"
-"""What a document that was read back names itself, beside `order`, `products` and `refunds`."""
+"""Key that marks a document read back, beside `order`, `products` and `refunds`."""
 
 
 def verify(body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now: datetime) -> bool:
-    """Standard Webhooks, keyed by the client secret's own text (BigCommerce gives it in base64 to the verifier)."""
+    """Verify by Standard Webhooks. The key is the client secret's text, which BigCommerce passes as base64."""
     return signature.verify_standard_webhook(body, headers, map(signature.text_key, secrets), now)
 
 
@@ -64,7 +64,7 @@ def facts(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def hinted_order(body: bytes) -> str | None:
-    """The number of the order that a webhook says something happened to; None where it speaks of none."""
+    """The number of the order a webhook is about, or None."""
     event = payload.parse_document(body)
     if isinstance(event, Refusal) or event.get("scope") not in MESSAGES:
         return None
@@ -105,7 +105,7 @@ def rows(
 
 
 def undeclared_statuses(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
-    """The status that neither the table nor the source knows."""
+    """The status that is declared neither in the table nor by the source."""
     event = payload.parse_document(body)
     if isinstance(event, Refusal):
         return ()
@@ -120,7 +120,7 @@ def undeclared_statuses(body: bytes, headers: Mapping[str, str], source: Source)
 
 
 def _full_order_rows(read: Mapping[str, Any], source: Source) -> Sequence[Row | Unreadable] | Ignored | Refusal:
-    """An order as it was read back: its status, and the goods of all its refunds that were paid."""
+    """An order read back: its status, and the goods of all paid refunds."""
     number = payload.id_text(payload.value_at(read, "order.id"))
     if number is None:
         return Refusal("PAYLOAD_INCOMPLETE", {"topic": "order", "field": "id"})
@@ -188,7 +188,7 @@ def _refunds(
 
 
 def _by_status(number: str, status: str, version: str | None, source: Source) -> list[dict[str, str | None]]:
-    """What a status says of its order, and beside it what else the source has it ask for."""
+    """The statement of a status about its order, and a further change the source maps it to."""
     means = meaning_of(status, source, STATUSES)
     told: list[dict[str, str | None]] = []
     if means.takes in (TAKES, NOTHING):
@@ -209,7 +209,7 @@ def _status_name(told: Any) -> str:
 
 
 def _parse_mail_date(told: Any) -> str | None:
-    """BigCommerce's older resources write times as mail does: `Tue, 20 Nov 2026 00:00:00 +0000`."""
+    """Parse the mail date format of older resources: `Tue, 20 Nov 2026 00:00:00 +0000`."""
     from email.utils import parsedate_to_datetime
 
     try:

@@ -1,7 +1,7 @@
-"""Where a value lies in a sender's JSON, as JSONPath (RFC 9535) says it, and texts made of such values.
+"""JSONPath (RFC 9535) in a sender's JSON, and texts that contain paths.
 
-A path begins with `$`, the whole message, or with `@`, the record that is being read. A text such as `refund/{@.id}`
-has paths in braces.
+A path begins with `$` for the message, or `@` for the current record. Texts such as `refund/{@.id}` contain paths in
+braces.
 """
 
 import re
@@ -16,12 +16,12 @@ from retour.channels import payload
 
 PLACEHOLDER = re.compile(r"\{([$@][^{}]*)\}")
 DESCENDANTS_MAX = 1
-"""How many `..` a path may have: the work of two grows with the square of the message."""
+"""Maximum `..` in a path. With two, the work grows with the square of the message's size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record within its message. `place` is its normalised path, for people."""
+    """A record in a message. `place` is its normalised path, for people."""
 
     message: Any
     value: Any
@@ -33,7 +33,7 @@ def is_path(text: str) -> bool:
 
 
 def path_error(text: str) -> str | None:
-    """Why a text is no path that can be followed, in the words of its reader; None where it is one."""
+    """Why a path is invalid, in the library's words; None if it is valid."""
     if not is_path(text):
         return "it begins with neither $ nor @"
     if text.count("..") > DESCENDANTS_MAX:
@@ -46,18 +46,18 @@ def path_error(text: str) -> str | None:
 
 
 def template_error(text: str) -> str | None:
-    """The same of a text that is a path, or has paths in braces, or is a plain text."""
+    """Why a path, or a text with paths in braces, is invalid; None if it is valid."""
     paths = [text] if is_path(text) else PLACEHOLDER.findall(text)
     return next((wrong for path in paths if (wrong := path_error(path))), None)
 
 
 def values(path: str, record: Record, most: int) -> list[Any]:
-    """What lies at a path, at most so many; nothing where nothing does, or where the message is nested too deep."""
+    """Up to `most` values at a path; none if the message is nested too deeply."""
     return [value for value, _ in find(path, record, most)]
 
 
 def find(path: str, record: Record, most: int) -> list[tuple[Any, str]]:
-    """The same, each with its own place in the message."""
+    """The same, each value with its normalised path."""
     start, before = (record.value, record.place) if path.startswith("@") else (record.message, "$")
     if path in ("$", "@"):
         return [(start, before)]
@@ -70,9 +70,9 @@ def find(path: str, record: Record, most: int) -> list[tuple[Any, str]]:
 
 
 def fill(text: str, record: Record) -> str | None:
-    """The text that a path leads to, or a text with its paths filled in; None while one of them leads to none.
+    """The text at a path, or a text with its paths filled in; None if any of them finds nothing.
 
-    Raises `SeveralValuesError` where a path leads to more than one.
+    Raises SeveralValuesError if a path finds more than one value.
     """
     if is_path(text):
         return single_text(text, record)
@@ -83,7 +83,7 @@ def fill(text: str, record: Record) -> str | None:
 
 
 class SeveralValuesError(ValueError):
-    """A path leads to more than one value, and only one can be meant."""
+    """A path finds several values where only one is possible."""
 
     def __init__(self, path: str, count: int) -> None:
         self.path, self.count = path, count
@@ -91,7 +91,7 @@ class SeveralValuesError(ValueError):
 
 
 def single_text(path: str, record: Record) -> str | None:
-    """The one value at a path as text: a text, a number digit by digit, true or false; None for anything else."""
+    """The single value at a path as text: text, digits of a number, true or false; None for anything else."""
     found = [value for value in values(path, record, 2) if value is not None]
     if len(found) > 1:
         raise SeveralValuesError(path, len(found))
@@ -108,7 +108,7 @@ def as_text(value: Any) -> str | None:
 
 @cache
 def _finder(path: str) -> Callable[[Any], Iterator[tuple[Any, str]]]:
-    """What finds the values at a path, each with its normalised path."""
+    """A function that finds the values at a path with their normalised paths."""
     compiled = _environment().compile("$" + path[1:])
 
     def find_in(start: Any) -> Iterator[tuple[Any, str]]:
@@ -125,5 +125,5 @@ def _environment() -> Any:
 
 @cache
 def _library() -> Any:
-    """python-jsonpath, loaded where a path is first followed: most functions never do."""
+    """Import python-jsonpath on first use, since most functions never need it."""
     return import_module("jsonpath")

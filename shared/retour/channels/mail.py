@@ -1,6 +1,6 @@
-"""Mail to a source's own address: is it authenticated, which files does it carry, and what to reply.
+"""Mail to a source's address: authenticate it, find its files, and compose the reply.
 
-Nothing a sender writes can prove who they are. The verdict is read from the one header that our receiver put on top.
+Nothing a sender writes proves who they are. The verdict is read only from the header that our receiver added.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ from retour.sentences import localise as localise_detail
 RECEIVERS = ("amazonses.com", "retour.local")
 NAMES_LISTED_MAX = 20
 NOT_READ = {"left_out": "ignored ", "own_answer": "own answer ", "temporary": "temporary file "}
-"""What an answer names as not read, by how it is counted among what is skipped."""
+"""How a reply names files that were not read, by kind of skipped line."""
 
 SOURCE_ADDRESS = re.compile(r"([a-z][a-z0-9-]{1,30})\.([a-z0-9_-]{1,64})\.([a-z0-9]{16,64})(?:\+[^@]*)?@(.+)")
 ONE_ADDRESS = r'([^<>\s@"(),;:\\]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)'
@@ -50,12 +50,12 @@ DMARC_PASS = re.compile(r"\s*dmarc\s*=\s*pass\s.*?\bheader\.from\s*=\s*\"?([^\s;
 
 
 HELD_UNPROVEN, HELD_UNCHECKED, HELD_AUTOMATIC = "UNAUTHENTICATED", "MAIL_UNCHECKED", "MAIL_AUTOMATIC"
-"""Why a mail is held: nothing proves it, our receiver could not check it, or it looks like the answer of a program.
+"""Why a mail is held: unauthenticated, not checked by our receiver, or probably sent by a program.
 
-It is answered to nobody meanwhile.
+Held mails are not answered.
 """
 LISTED_UNPROVEN, LISTED_INFECTED = "MAIL_UNPROVEN", "MAIL_INFECTED"
-"""Why a mail is only listed: nothing proves it and it brings nothing to release, or it bears a virus."""
+"""Why a mail is only listed: unauthenticated with nothing to release, or infected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedMail:
-    """A mail and its files. `automatic`: a program sent it, so it gets no answer; `ignored`: what is not read of it."""
+    """An authenticated mail. `automatic`: sent by a program, not answered; `ignored`: what is not read."""
 
     sender: str
     message_id: str
@@ -79,10 +79,10 @@ class AcceptedMail:
 
 @dataclass(frozen=True, slots=True)
 class HeldMail:
-    """A mail from an allowed sender that nothing proves to be theirs, or that could not be checked: for a person.
+    """A mail from an allowed sender that could not be authenticated or checked, held for a person.
 
-    `why` is the code of the reason. `told_once`: of many such mails a day the first are listed, and of the rest only
-    that there were more, for anybody may send as many as they like.
+    `why` is the code of the reason. `told_once`: of many such mails a day only the first are listed, then once that
+    there are more, since anybody can send them.
     """
 
     mail: AcceptedMail
@@ -92,7 +92,7 @@ class HeldMail:
 
 @dataclass(frozen=True, slots=True)
 class UnreadMail:
-    """A mail in an allowed sender's name with nothing to read or to release: listed with its reason, answered never.
+    """A mail that claims an allowed sender and has nothing to read or release. Listed with its reason, not answered.
 
     `is_nothing`: nobody has to do anything about it, as with an absence note.
     """
@@ -104,7 +104,7 @@ class UnreadMail:
 
 @dataclass(frozen=True, slots=True)
 class RejectedMail:
-    """A believed mail that brings no file to read; the sender is told."""
+    """An authenticated mail without a readable file. Its sender is told."""
 
     code: str
     mail: AcceptedMail
@@ -112,19 +112,19 @@ class RejectedMail:
 
 @dataclass(frozen=True, slots=True)
 class DroppedMail:
-    """A mail that is dropped and counted: answering it would feed a loop or tell a stranger something."""
+    """A mail that is only counted, since a reply could loop or inform a stranger."""
 
     why: str
 
 
 def parse_address(recipient: str, domain: str) -> Address | None:
-    """The source a recipient of the envelope belongs to, or None for any other address. A `+label` is put up with."""
+    """The source a recipient address belongs to; None for other addresses. A `+label` is ignored."""
     found = SOURCE_ADDRESS.fullmatch(recipient.strip().strip("<>").lower())
     return Address(found[1], found[2], found[3]) if found and found[4] == domain.lower() else None
 
 
 def has_live_token(token: str, tokens: Sequence[str]) -> bool:
-    """Whether an address bears one of a source's live tokens; each comparison takes the same time, right or wrong."""
+    """Whether an address contains a valid token, compared in constant time."""
     return any(hmac.compare_digest(token.encode(), str(live).lower().encode()) for live in tokens)
 
 
@@ -139,15 +139,14 @@ def screen_mail(
     receivers: Sequence[str] = RECEIVERS,
     signed: Callable[[Attachment], bool] = lambda _file: False,
 ) -> AcceptedMail | HeldMail | RejectedMail | UnreadMail | DroppedMail:
-    """What to do with a mail to a source. Never raises, whatever the mail looks like.
+    """Decide what to do with a mail to a source. Never raises.
 
-    Of a sender on the source's list nothing is dropped: what is not believed is held or listed. Only strangers' mails
-    are `DroppedMail`.
+    Mails from allowed senders are never dropped: unauthenticated ones are held or listed. Only strangers' mails are
+    `DroppedMail`.
 
-    `dmarc` and `virus` are the receiver's verdicts where it tells them beside the mail; they can only take belief away.
-    One that says neither yes nor no (`GRAY`, `PROCESSING_FAILED`) holds the mail for a person.
-    `signed` says whether a registered key signed a file, which proves it whatever its mail looks like; it is asked
-    only where DMARC did not prove the mail, and only if the source has signers.
+    `dmarc` and `virus` are verdicts the receiver gives outside the mail; they can only reject. An undecided verdict
+    (`GRAY`, `PROCESSING_FAILED`) holds the mail. `signed` says whether a registered key signed a file, which is
+    sufficient proof; it is called only if DMARC fails and the source has signers.
     """
     head = BytesHeaderParser(policy=policy.compat32).parsebytes(raw)
     headers = Headers(head)
@@ -216,7 +215,7 @@ def is_non_table(file: Attachment, source: Source) -> bool:
 
 
 class Headers:
-    """The headers of a mail from top to bottom, as they came, without the folding."""
+    """A mail's headers from top to bottom, unfolded."""
 
     def __init__(self, mail: Message) -> None:
         self.items = [(name.lower(), re.sub(r"\r?\n(?=[ \t])", "", str(value))) for name, value in mail.raw_items()]
@@ -225,7 +224,7 @@ class Headers:
         return [value for key, value in self.items if key == name]
 
     def text(self, name: str) -> str:
-        """The first of a name as a person reads it: encoded words decoded, nothing that could begin a new header."""
+        """The first header of a name, decoded, without line breaks."""
         value = decode_encoded_words(header_text(next(iter(self.all(name)), "")))
         return "".join(sign for sign in value if sign.isprintable())
 
@@ -239,15 +238,15 @@ def _from_address(headers: Headers) -> str | None:
 
 
 def _allowed_from(headers: Headers, allowed: Collection[str]) -> str:
-    """An allowed address that stands in a From beside others, or in one of several; empty where none does."""
+    """An allowed address that is only one of several in From; empty if there is none."""
     found = (address.lower() for value in headers.all("from") for address in ANY_ADDRESS.findall(value))
     return next((address for address in found if address in allowed), "")
 
 
 def has_dmarc_pass(headers: Headers, domain: str, receivers: Sequence[str]) -> bool:
-    """Whether our receiver found that the mail is from the domain of its From.
+    """Whether our receiver authenticated the From domain.
 
-    Only the topmost Authentication-Results counts, only above the second Received, only signed by a receiver of ours.
+    Only the topmost Authentication-Results counts, above the second Received, and with an authserv-id of ours.
     """
     received = 0
     for name, value in headers.items:
@@ -266,7 +265,7 @@ def has_dmarc_pass(headers: Headers, domain: str, receivers: Sequence[str]) -> b
 
 
 def _loop_reason(headers: Headers, mail: Message, sender: str, envelope_sender: str, domain: str) -> str:
-    """Why answering or even reading this mail could go in circles, or nothing."""
+    """Why a reply to this mail could loop, or an empty string."""
     submitted = [value.split(";")[0].strip().lower() for value in headers.all("auto-submitted")]
     if not envelope_sender.strip("<> ") or "<>" in (value.strip() for value in headers.all("return-path")[:1]):
         return "an empty envelope sender: a bounce"
@@ -282,7 +281,7 @@ def _loop_reason(headers: Headers, mail: Message, sender: str, envelope_sender: 
 
 
 def _is_automatic(headers: Headers) -> bool:
-    """Whether the mail was sent by a program: its files are ingested, but no reply is sent."""
+    """Whether a program sent the mail: its files are ingested, but no reply is sent."""
     return bool(
         any(not value.strip().lower().startswith("no") for value in headers.all("auto-submitted"))
         or any(value.strip().lower() in ("bulk", "list") for value in headers.all("precedence"))
@@ -334,10 +333,9 @@ class FileSummary:
 def compose_reply(
     *files: FileSummary, language: str, program: str, sender: str, to: Mapping[str, str], at: datetime, again: str = ""
 ) -> bytes:
-    """The reply to a mail: for each file, rows by outcome, why rows were refused, and the rows to correct.
+    """Compose the reply to a mail: for each file its outcomes, refused rows with reasons, and the rejected file.
 
-    `to` is the delivery's `reply`; `again` marks a second reply to the same delivery. Amounts, payouts and partners are
-    never sent by mail.
+    `to` is the delivery's `reply`; `again` marks a second reply. Amounts, payouts and partners are never sent by mail.
     """
     text = [line for told in files for line in reply_lines(told, language, program)]
     mail = EmailMessage(policy=policy.SMTP)
@@ -402,7 +400,7 @@ def repetition_lines(rows: RepeatedRows, summary: FileSummary, language: str, pr
 
 
 def format_count(number: int, language: str) -> str:
-    """A count as people write it there."""
+    """A number formatted for a language."""
     return f"{number:,}".replace(",", {"de": ".", "fr": "\u202f"}.get(language, ","))
 
 
@@ -412,5 +410,5 @@ def localise(key: str, language: str, **parts: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    """One line of text for a header."""
+    """Text on one line, for a header."""
     return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())

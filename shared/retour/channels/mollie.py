@@ -38,7 +38,7 @@ ENTITY = "$._embedded.entity"
 
 @dataclass(frozen=True)
 class MollieSender(SignedSender):
-    """The sender of one source, with its description in place of options."""
+    """The sender of one source, with Mollie's description in place of options."""
 
     @property
     def MESSAGES(self) -> Sequence[str]:
@@ -56,7 +56,7 @@ def bind(source: Source, url: str = "") -> MollieSender:
 
 
 def described(source: Source) -> Source:
-    """A source with what Mollie sends as its options; what the source itself says of a state goes before ours."""
+    """The source with Mollie's description as options. The source's own statuses take precedence."""
     return replace(
         source,
         options=MappingProxyType(

@@ -1,4 +1,4 @@
-"""Strict JSON of senders: UTF-8, no duplicate keys, every number in the sender's own digits, never a float."""
+"""Strict JSON: UTF-8, no duplicate keys, numbers by their digits, never floats."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from retour.domain.row import Refusal, Row, Unreadable
 
 MESSAGE_CHARS_MAX = 64
 NEAR = 0.54
-"""How alike a name must be to be the one that was meant: `qty` is to `quantity`, `price` is to no field of ours."""
+"""Minimum similarity of a misspelt name: `qty` matches `quantity`, `price` matches none of our fields."""
 NOTE_BYTES = 500
 FIELD_BYTES = 128
 LAST_SECOND = 253402300799
@@ -23,19 +23,19 @@ INT_DIGITS_MAX = 18
 
 
 class NumberLiteral(str):
-    """A number that is no whole number of up to 18 digits: its literal, digit by digit as it was sent."""
+    """A number other than an integer of up to 18 digits, kept as its literal."""
 
     __slots__ = ()
 
 
 class DuplicateKeyObject(dict[str, Any]):
-    """An object that names the key `twice` twice: which value was meant cannot be known."""
+    """An object with a duplicate key, `twice`, whose value is therefore ambiguous."""
 
     twice = ""
 
 
 def parse_json(text: str) -> Any | Refusal:
-    """The JSON value of a text, or why there is none."""
+    """Parse JSON, or return why it is invalid."""
     try:
         return DECODER.decode(text)
     except json.JSONDecodeError as error:
@@ -52,7 +52,7 @@ def decode_utf8(body: bytes) -> str | Refusal:
 
 
 def parse_document(body: bytes) -> Mapping[str, Any] | Refusal:
-    """The one object a shop sends."""
+    """Parse a body that must be a single object."""
     text = decode_utf8(body)
     value = text if isinstance(text, Refusal) else parse_json(text)
     if isinstance(value, Refusal):
@@ -65,7 +65,7 @@ def parse_document(body: bytes) -> Mapping[str, Any] | Refusal:
 
 
 def duplicate_key(value: Any) -> str | None:
-    """A key that some object within the value names twice."""
+    """A duplicate key anywhere in a value, or None."""
     inside = [value]
     while inside:
         here = inside.pop()
@@ -79,7 +79,7 @@ def duplicate_key(value: Any) -> str | None:
 
 
 def scalar_values(value: Any) -> Iterator[Any]:
-    """Everything in a value that is neither an object nor a list."""
+    """All scalars in a value, at any depth."""
     inside = [value]
     while inside:
         here = inside.pop()
@@ -92,7 +92,7 @@ def scalar_values(value: Any) -> Iterator[Any]:
 
 
 def elements(text: str, start: int) -> Iterator[tuple[Any, str]]:
-    """Each element of the valid JSON list that opens at `start`, with its text exactly as it came."""
+    """Each element of the JSON list at `start`, with its exact text."""
     at = _skip(text, start + 1)
     while text[at] != "]":
         value, end = DECODER.raw_decode(text, at)
@@ -103,7 +103,7 @@ def elements(text: str, start: int) -> Iterator[tuple[Any, str]]:
 
 
 def member(text: str, name: str) -> str:
-    """The text of one member of a valid JSON object, exactly as it came."""
+    """The exact text of a member of a JSON object."""
     at = _skip(text, text.index("{") + 1)
     while text[at] != "}":
         key, end = DECODER.raw_decode(text, at)
@@ -118,21 +118,21 @@ def member(text: str, name: str) -> str:
 
 
 def closest_name(name: str, known: Iterable[str]) -> str:
-    """The known name that is most like this one."""
+    """The known name most similar to this one."""
     from difflib import get_close_matches
 
     return get_close_matches(name[:MESSAGE_CHARS_MAX].lower(), known, n=1, cutoff=0)[0]
 
 
 def possible(name: str, known: Sequence[str]) -> str:
-    """The known name that is like this one; all of them where none is."""
+    """The similar known name; all of them if there is none."""
     from difflib import get_close_matches
 
     return next(iter(get_close_matches(name[:MESSAGE_CHARS_MAX].lower(), known, n=1, cutoff=NEAR)), ", ".join(known))
 
 
 def make_row(place: str, fields: Mapping[str, str | None], raw: str = "") -> Row | Unreadable:
-    """A row of the non-empty fields; Unreadable when a value has a lone surrogate or is too long to store."""
+    """A row of the non-empty fields; Unreadable if a value has a lone surrogate or is too long."""
     filled = {name: text for name, text in fields.items() if text}
     for name, text in filled.items():
         if not is_storable(text):
@@ -145,7 +145,7 @@ def make_row(place: str, fields: Mapping[str, str | None], raw: str = "") -> Row
 
 
 def record_ids(fields: Mapping[str, Any]) -> dict[str, str]:
-    """What tells a person which record it was, as far as it can be told."""
+    """The ids by which a person recognises a record, as far as they are readable."""
     known = {"order": fields.get("order_id"), "reference": fields.get("reference")}
     return {name: excerpt(text) for name, text in known.items() if isinstance(text, str) and is_storable(text)}
 
@@ -159,13 +159,13 @@ def is_storable(text: str) -> bool:
 
 
 def excerpt(value: Any) -> str:
-    """A value as it can stand in a sentence: short, on one line, in the sender's notation."""
+    """A value for a message: short, on one line, in JSON notation."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return sentences.excerpt(text, MESSAGE_CHARS_MAX)
 
 
 def id_text(value: Any) -> str | None:
-    """An id as text: a text as it is, a whole number by its digits; nothing else is an id."""
+    """An id as text: text as it is, integers by their digits; None for other types."""
     if isinstance(value, NumberLiteral):
         return str(value) if value.isdecimal() else None
     if isinstance(value, str):
@@ -176,7 +176,7 @@ def id_text(value: Any) -> str | None:
 
 
 def parse_amount(value: Any) -> Decimal | None:
-    """A decimal from a text or from the literal digits of a number."""
+    """A decimal from text or a number literal; None if it is neither."""
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     try:
         return parse_decimal(text) if isinstance(text, str) else None
@@ -185,14 +185,14 @@ def parse_amount(value: Any) -> Decimal | None:
 
 
 def time_from_epoch(seconds: Any) -> str | None:
-    """Whole seconds since 1970 as a time in UTC."""
+    """Convert whole seconds since 1970 to a time in UTC."""
     if isinstance(seconds, bool) or not isinstance(seconds, int) or not 0 <= seconds <= LAST_SECOND:
         return None
     return times.format_instant(datetime.fromtimestamp(seconds, UTC))
 
 
 def value_at(value: Any, path: str) -> Any:
-    """What lies at `name` or, a dot for each step down, at `order.name`; None when it is not there."""
+    """The value at `name` or `order.name`; None if it is missing."""
     if isinstance(value, Mapping) and path in value:
         return value[path]
     for step in path.split("."):
@@ -205,20 +205,20 @@ def as_list(value: Any) -> list[Any]:
 
 
 def truncate_note(value: Any) -> str | None:
-    """As much of a sender's remark as a record keeps."""
+    """A sender's remark, cut to the length a record keeps."""
     if not isinstance(value, str):
         return None
     return value.strip().encode("utf-8", "replace")[:NOTE_BYTES].decode("utf-8", "ignore")
 
 
 def order_id_missing(topic: str, field: str, reference: str | None) -> Unreadable:
-    """A payload in which the field that the source names for the order id holds none."""
+    """A refused record whose field for the order id is empty."""
     details = {"topic": topic, "field": field}
     return Unreadable("1", "ORDER_ID_NOT_SENT", details, column=field, reference=reference or "")
 
 
 def mapped_reason(word: Any, source: Source, ours: Mapping[str, str]) -> str | None:
-    """The reason a shop's word stands for; a word that the source's own mapping knows is left to it."""
+    """The reason for a shop's word, unless the source's mapping translates it."""
     if not isinstance(word, str):
         return None
     return word if word in source.mapping.get("reasons", {}) else ours.get(word)

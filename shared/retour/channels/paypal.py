@@ -33,9 +33,9 @@ from retour.domain.program import Source
 from retour.domain.row import Ignored, OrderNames, Refusal, Row, Unreadable
 
 CERTIFICATE = re.compile(r"https://api(\.sandbox)?\.paypal\.com/v1/notifications/certs/[A-Za-z0-9_-]{1,100}")
-"""Where PayPal's certificates lie. An address of anybody else would prove whatever they like."""
+"""URLs of PayPal's certificates. Any other URL could prove anything."""
 REPEATED_SECONDS = 4 * 86400
-"""For three days PayPal repeats what was not answered."""
+"""PayPal retries unanswered deliveries for three days."""
 REFUND = {"PENDING": TAKES, "COMPLETED": TAKES, "FAILED": NOTHING, "CANCELLED": NOTHING}
 REFUND_RANKS = {"COMPLETED": 1, "FAILED": 2, "CANCELLED": 2}
 INQUIRY, RESOLVED = "INQUIRY", "RESOLVED"
@@ -56,7 +56,7 @@ ReadResult = Sequence[Row | Unreadable] | OrderNames | Ignored
 
 @dataclass(frozen=True)
 class PayPalSender:
-    """The sender of one source: which webhook of PayPal's it is, is part of what is signed."""
+    """The sender of one source. The id of its PayPal webhook is part of what is signed."""
 
     source: Source
     url: str = ""
@@ -66,7 +66,7 @@ class PayPalSender:
         return tuple(READERS)
 
     def verify(self, body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now: datetime) -> bool:
-        """By the certificates at the address that the call names."""
+        """Verify by the certificate at the URL in the request."""
         webhook = self.source.options.get("webhook_id", "")
         if not webhook or headers.get("paypal-auth-algo", "") != "SHA256withRSA":
             return False
@@ -82,16 +82,16 @@ class PayPalSender:
         return scheme.verify(body, headers, (), now, self.url)
 
     def certificate_url(self, headers: Mapping[str, str]) -> str | None:
-        """Where the certificate lies by which a call is signed; None where that is no address of PayPal's."""
+        """The URL of the signing certificate; None if it is not PayPal's."""
         url = headers.get("paypal-cert-url", "")
         return url if CERTIFICATE.fullmatch(url) else None
 
     def single_use(self, headers: Mapping[str, str]) -> str:
-        """The id of a delivery, which is believed with one body only."""
+        """The delivery's id, which is accepted with one body only."""
         return headers.get("paypal-transmission-id", "")
 
     def sign_headers(self, body: bytes, secrets: Sequence[str], now: datetime) -> dict[str, str]:
-        """Headers that prove nothing: only PayPal has its private key."""
+        """Headers without a valid signature, since only PayPal has the private key."""
         return {
             "paypal-transmission-id": header_identity(body, ""),
             "paypal-transmission-time": now.isoformat(),
@@ -100,7 +100,7 @@ class PayPalSender:
         }
 
     def identity(self, body: bytes, headers: Mapping[str, str]) -> str:
-        """The event's id: every repeat of an event has it, whatever the delivery's own."""
+        """The event's id, which stays the same when an event is redelivered."""
         event = payload.parse_document(body)
         return header_identity(body, "" if isinstance(event, Refusal) else payload.id_text(event.get("id")) or "")
 
@@ -121,7 +121,7 @@ class PayPalSender:
         return reader(event, found, source)
 
     def undeclared_statuses(self, body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
-        """The states that neither the tables nor the source know."""
+        """The states declared neither in the tables nor by the source."""
         event = payload.parse_document(body)
         if isinstance(event, Refusal):
             return ()
@@ -138,7 +138,7 @@ class PayPalSender:
 bind = PayPalSender
 
 
-# What each event tells
+# Events
 
 
 def _read_refund(event: Mapping[str, Any], refund: Mapping[str, Any], source: Source) -> ReadResult:
@@ -156,7 +156,7 @@ def _read_refund(event: Mapping[str, Any], refund: Mapping[str, Any], source: So
 
 
 def _read_reversal(event: Mapping[str, Any], reversal: Mapping[str, Any], source: Source) -> ReadResult:
-    """Of the capture that the reversal names above it, else of itself."""
+    """A reversal of the capture it links to, else of itself."""
     capture = _capture_above(reversal) or payload.id_text(reversal.get("id"))
     if capture is None:
         return (Unreadable("1", "REFERENCE_NOT_SENT", {"field": "resource.links"}, "resource.links"),)
@@ -188,7 +188,7 @@ def _read_dispute(event: Mapping[str, Any], dispute: Mapping[str, Any], source: 
 
 
 def _read_refused_capture(event: Mapping[str, Any], capture: Mapping[str, Any], source: Source) -> ReadResult:
-    """A capture that was told as pending and is not paid in the end."""
+    """A pending capture that ended unpaid."""
     reference = payload.id_text(capture.get("id"))
     if reference is None:
         return (Unreadable("1", "REFERENCE_NOT_SENT", {"field": "resource.id"}, "resource.id"),)
@@ -197,7 +197,7 @@ def _read_refused_capture(event: Mapping[str, Any], capture: Mapping[str, Any], 
 
 
 def _read_capture(event: Mapping[str, Any], capture: Mapping[str, Any], source: Source) -> ReadResult:
-    """The names of a payment, which its refunds do not tell."""
+    """The names of a payment, which its refunds do not contain."""
     number = payload.id_text(capture.get("id"))
     order = payload.id_text(payload.value_at(capture, "supplementary_data.related_ids.order_id"))
     names = tuple(f"{kind}:{id}" for kind, id in (("capture", number), ("paypal_order", order)) if _is_name(id))
@@ -206,7 +206,7 @@ def _read_capture(event: Mapping[str, Any], capture: Mapping[str, Any], source: 
 
 
 def _read_order(event: Mapping[str, Any], order: Mapping[str, Any], source: Source) -> ReadResult:
-    """The names of an order's captures, and what was paid in all."""
+    """The names of an order's captures, and its total."""
     units = payload.as_list(order.get("purchase_units"))
     captures = [
         payload.id_text(payload.value_at(one, "id"))
@@ -231,7 +231,7 @@ def _read_order(event: Mapping[str, Any], order: Mapping[str, Any], source: Sour
 
 @dataclass(frozen=True, slots=True)
 class _Statement:
-    """Which subject an event speaks of, at which version. `named_by`: the part that may tell the order's own id."""
+    """The subject and version of an event. `named_by`: the part that may contain the order id."""
 
     subject: str
     event: Mapping[str, Any]
@@ -241,7 +241,7 @@ class _Statement:
     named_by: Any = None
 
     def rows(self, amount: Any, source: Source, told: Mapping[str, str | None]) -> Sequence[Row | Unreadable]:
-        """What it takes: an amount as PayPal writes one; None: nothing."""
+        """The rows for an amount in PayPal's format; None takes nothing."""
         order = _order_id(self.named_by if self.named_by is not None else self.found, source)
         names = (f"capture:{self.capture}",) if _is_name(self.capture) else ()
         if order is None and not names:
@@ -268,15 +268,14 @@ class _Statement:
 
 
 def _order_id(found: Any, source: Source) -> str | None:
-    """The order's id as the merchant gave it to PayPal: `invoice_id`, else what the source names; a dispute has its
-    own words for both."""
+    """The merchant's order id: `invoice_id`, else as the source declares. Disputes name both fields differently."""
     field = source.order_id_field or "invoice_id"
     other = {"invoice_id": "invoice_number", "custom_id": "custom"}.get(field, field)
     return payload.id_text(payload.value_at(found, field)) or payload.id_text(payload.value_at(found, other))
 
 
 def _capture_above(found: Mapping[str, Any]) -> str | None:
-    """The capture that a refund or a reversal belongs to, which only a link names."""
+    """The capture a refund or reversal belongs to, from its links."""
     for link in payload.as_list(found.get("links")):
         href = payload.value_at(link, "href")
         if payload.value_at(link, "rel") == "up" and isinstance(href, str) and "/captures/" in href:
@@ -289,14 +288,14 @@ def _claim(capture: str) -> str:
 
 
 def _dispute_state(dispute: Any) -> str:
-    """Of a resolved dispute its outcome, of an open one its stage."""
+    """The outcome of a resolved dispute, or the stage of an open one."""
     if _text(dispute, "status") == RESOLVED:
         return _text(dispute, "dispute_outcome.outcome_code")
     return _text(dispute, "dispute_life_cycle_stage")
 
 
 def _seller_debited(dispute: Mapping[str, Any]) -> Mapping[str, str] | None:
-    """What the settlement took from the seller; None where the movements of money are not told."""
+    """What the settlement took from the seller; None if its money movements are missing."""
     moves = payload.as_list(dispute.get("money_movements"))
     if not moves:
         return None

@@ -15,7 +15,7 @@ WHOLE_NUMBERS = ("quantity", "line", "version")
 
 
 def rows(body: bytes) -> Sequence[Row | Unreadable] | Refusal:
-    """Every record by its number from 1; one that is wrong spoils no other."""
+    """Every record by its number from 1. A faulty one does not affect the others."""
     text = payload.decode_utf8(body)
     if isinstance(text, Refusal):
         return text
@@ -61,9 +61,9 @@ def _parse_record(place: str, record: Any, raw: str) -> Row | Unreadable:
 
 
 def _type_error(name: str, value: Any) -> str | None:
-    """The code for a value of the wrong kind. A number may be a text's content only where numbers are whole.
+    """The code for a value of the wrong type. Numbers are accepted as text only if they are integers.
 
-    An amount as a JSON number has been through a float in most senders, so its cents are not certain any more.
+    Most senders pass JSON numbers through floats, so an amount's cents would be uncertain.
     """
     number = isinstance(value, (int, payload.NumberLiteral)) and not isinstance(value, bool)
     if name == "amount" and number:

@@ -1,7 +1,7 @@
-"""Salesforce: pushes that hint at changed records, and the records as read back, turned into rows.
+"""Salesforce: pushes, and records read back, converted to rows.
 
-A push (Outbound Message, change event) is only ever believed so far: these records of that organisation may have
-changed. What counts is read back, and stored as a list of entries (see `change_entry`), which `rows` reads.
+A push (Outbound Message, change event) only hints that records of an organisation may have changed. The records are
+read back and stored as a list of entries (see `change_entry`), which `rows` reads.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ _ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
 _SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _MESSAGE = [f"{SOAP} Envelope", f"{SOAP} Body", f"{OUTBOUND} notifications"]
 _NOTIFICATION = f"{OUTBOUND} Notification"
-# What a row says beside its values. The reference is always the record's id, the time its SystemModstamp.
+# Fields of a row beside its values. The reference is the record's id, the time its SystemModstamp.
 _DESCRIPTIVE_FIELDS = (
     "order_id", "action_id", "event_type", "sku", "line", "currency", "partner", "undoes", "reason", "disposition",
     "note",
@@ -52,7 +52,7 @@ _ORDER = ("order_id", "action_id")
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """These records of this organisation may have changed. Ids have 18 characters; `fields`: only these, if known."""
+    """These records may have changed. Ids have 18 characters; `fields` limits the change if known."""
 
     org: str
     object: str
@@ -63,14 +63,14 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class Resync:
-    """Something of this object changed, and the organisation cannot say which records: a case for the reconcile."""
+    """Unknown records of this object changed: left to the reconcile."""
 
     org: str
     object: str
 
 
 def id18(text: str) -> str | None:
-    """The 18-character form of a record or organisation id; None if it is none."""
+    """The 18-character form of an id; None if it is invalid."""
     if not _ID.fullmatch(text):
         return None
     if len(text) == 18:
@@ -82,7 +82,7 @@ def id18(text: str) -> str | None:
 
 
 def is_same_id(one: str, other: str) -> bool:
-    """Ids are equal in their first 15 characters; both lengths occur."""
+    """Compare ids by their first 15 characters, since both lengths occur."""
     return bool(_ID.fullmatch(one) and _ID.fullmatch(other)) and one[:15] == other[:15]
 
 
@@ -91,7 +91,7 @@ def is_same_id(one: str, other: str) -> bool:
 
 @dataclass
 class _MessageParser:
-    """What the parser has met so far; elements are known by namespace, for prefixes and type names vary by object."""
+    """State of the parser. Elements are recognised by namespace, since prefixes and type names vary."""
 
     path: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
@@ -130,7 +130,7 @@ class _MessageParser:
 
 
 def parse_outbound_message(body: bytes) -> Push | Refusal:
-    """The records an Outbound Message names. Records without a good id are left to the reconcile; never raises."""
+    """The records named by an Outbound Message. Records without a valid id are left to the reconcile. Never raises."""
     reading = _MessageParser()
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.StartElementHandler = reading.start
@@ -161,9 +161,9 @@ def _not_a_message(why: str) -> Refusal:
 
 
 def parse_change_event(event: Mapping[str, Any]) -> Push | Resync | Ignored:
-    """What an EventBridge event of Event Relay says changed. Unknown keys are passed over; never raises.
+    """Parse an EventBridge event of Event Relay. Unknown keys are ignored; never raises.
 
-    The header lies under detail.payload (Event Relay), in detail itself (AppFlow) or under detail.data.payload.
+    The header is in detail.payload (Event Relay), detail (AppFlow) or detail.data.payload.
     """
     detail = event.get("detail")
     payload = _first_with_header(detail)
@@ -179,10 +179,10 @@ def parse_change_event(event: Mapping[str, Any]) -> Push | Resync | Ignored:
     if not isinstance(ids, list) or change == "GAP_OVERFLOW" or not ids:
         return Resync(org, entity)
     if change in ("DELETE", "GAP_DELETE"):
-        # Its fields cannot be read any more: what it spoke of is found in the reconcile.
+        # The fields of a deleted record cannot be read; the reconcile finds its previous statement.
         return Resync(org, entity)
     records = [id18(each) if isinstance(each, str) else None for each in ids]
-    # A conversion of field types is told with wildcards in place of ids.
+    # A conversion of field types is announced with wildcards in place of ids.
     if None in records:
         return Resync(org, entity)
     fields = header.get("changedFields")
@@ -200,52 +200,52 @@ def _first_with_header(detail: Any) -> Mapping[str, Any] | None:
     return None
 
 
-# Records as read back
+# Records read back
 
 
 def mapped_paths(source: Source) -> tuple[str, ...]:
-    """The record fields that the source maps, each once: what is read, and what counts as a change."""
+    """The record fields used by the source's mapping: what is read, and what counts as a change."""
     return tuple(sorted(set(source.options["fields"].values())))
 
 
 def parent_relationship(source: Source) -> str | None:
-    """The relationship by which a record's status is read from its parent (`Order` of `Order.Status`), if it is."""
+    """The relationship from which the status is read (`Order` for `Order.Status`), or None."""
     path = str(source.options["fields"].get("status", ""))
     return path.rpartition(".")[0] or None
 
 
 def mapped_fields(record: Mapping[str, Any], source: Source) -> dict[str, str]:
-    """The mapped fields of a record as texts; without the empty ones. Numbers are Decimal or int, never float."""
+    """The mapped, non-empty fields of a record as text. Numbers are Decimal or int, never float."""
     values = {path: _to_text(_value_at(record, path)) for path in mapped_paths(source)}
     return {path: value for path, value in values.items() if value}
 
 
 def fields_digest(fields: Mapping[str, str]) -> str:
-    """The same for the same mapped fields: a record with the same digest has not changed for us."""
+    """A hash of the mapped fields. Records with equal digests have not changed for us."""
     return hashlib.blake2b(json.dumps(sorted(fields.items())).encode(), digest_size=16).hexdigest()
 
 
 def change_entry(
     record: str, version: int, modified: str, fields: Mapping[str, str], said: Mapping[str, str], *, gone: bool = False
 ) -> dict[str, Any]:
-    """One record in the body of a delivery: its id, the count of its changes, SystemModstamp and mapped fields as read.
+    """One record in a delivery's body: id, count of changes, SystemModstamp and mapped fields as read.
 
-    `said` is what the record said last, with the order it spoke of: when it names another one, or is `gone` (deleted,
-    or merged into another), the old order is told that nothing is taken back because of it.
+    `said` is the record's previous statement with its order. If the record now names another order, or is `gone`
+    (deleted or merged), the old order gets a statement that nothing is taken back.
     """
     body: dict[str, Any] = {"id": record, "version": version, "modified": modified, "fields": dict(fields)}
     return body | ({"said": dict(said)} if said else {}) | ({"gone": True} if gone else {})
 
 
 def record_meaning(fields: Mapping[str, str], source: Source) -> Meaning:
-    """What a record's status says of it."""
+    """The meaning of a record's status."""
     return status_meaning(_by_field_name(fields, source).get("status", ""), source.options["statuses"], {})
 
 
 def current_statement(change: Mapping[str, Any], source: Source) -> dict[str, str]:
-    """What a record says after a change as read: the fields of its statement and of the order it speaks of.
+    """A record's statement after a change: the fields of its row and of its order.
 
-    A status that says nothing about returns leaves what was said before; of another order, where it names one now.
+    A status without a meaning keeps the previous statement, applied to the order named now.
     """
     said, before = _by_field_name(change["fields"], source), change.get("said", {})
     target = {name: said[name] for name in _TARGET if name in said}
@@ -262,7 +262,7 @@ def current_statement(change: Mapping[str, Any], source: Source) -> dict[str, st
 
 
 def rows(body: bytes, _facts: Mapping[str, str], source: Source) -> Sequence[Row | Unreadable] | Ignored | Refusal:
-    """The rows of a list of entries; a record that says nothing new gives none. Never raises on garbage."""
+    """The rows of a list of entries. A record without news yields none. Never raises."""
     try:
         entries = json.loads(body)
         read = [row for place, each in enumerate(entries, 1) for row in _rows(str(place), each, source)]
@@ -273,7 +273,7 @@ def rows(body: bytes, _facts: Mapping[str, str], source: Source) -> Sequence[Row
 
 
 def undeclared_statuses(body: bytes, source: Source) -> Sequence[str]:
-    """The statuses in a list of entries that the source does not declare."""
+    """The undeclared statuses in a list of entries."""
     try:
         found = {_by_field_name(each["fields"], source).get("status", "") for each in json.loads(body)}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -282,7 +282,7 @@ def undeclared_statuses(body: bytes, source: Source) -> Sequence[str]:
 
 
 def _rows(place: str, change: Mapping[str, Any], source: Source) -> Iterator[Row | Unreadable]:
-    """What a change asks for: that the order it spoke of is left alone, what it says now, and what goes beside it."""
+    """The rows of a change: one for its previous order if that changed, its statement, and further changes."""
     fields = change["fields"]
     before, now = change.get("said", {}), current_statement(change, source)
     said = _by_field_name(fields, source)
@@ -309,7 +309,7 @@ def _rows(place: str, change: Mapping[str, Any], source: Source) -> Iterator[Row
 
 
 def _may_have_taken(change: Mapping[str, Any]) -> bool:
-    """Whether an earlier change of the record may have said that something is taken back."""
+    """Whether an earlier statement of the record may have taken something."""
     said = change.get("said", {})
     return not _is_nothing(said) if said else int(change["version"]) > 1
 
@@ -327,12 +327,12 @@ def _without_order(said: Mapping[str, str]) -> dict[str, str]:
 
 
 def _moment(modified: str, version: int) -> datetime:
-    """SystemModstamp counts whole seconds; the count of changes tells those of one record within a second apart."""
+    """SystemModstamp has whole seconds, so the count of changes is added to distinguish changes within one."""
     return parse_instant(modified) + timedelta(milliseconds=min(version, 999))
 
 
 def _by_field_name(fields: Mapping[str, str], source: Source) -> dict[str, str]:
-    """The fields under Retour's names."""
+    """The fields by Retour's names."""
     return {name: fields[path] for name, path in source.options["fields"].items() if path in fields}
 
 
@@ -349,7 +349,7 @@ def _to_text(value: Any) -> str:
         case bool():
             return "true" if value else "false"
         case Decimal():
-            # Salesforce writes whole numbers as 2.0 and large ones as 1.2E7.
+            # Salesforce writes integers as 2.0 and large ones as 1.2E7.
             return f"{value.normalize():f}" if value else "0"
         case str():
             return value.strip()

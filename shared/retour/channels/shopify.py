@@ -51,7 +51,7 @@ CHARGEBACK = {
     "charge_refunded": NOTHING,
 }
 DISPUTE_RANKS = {"needs_response": 2, "under_review": 3}
-"""An inquiry comes before them, an end after them; a dispute tells no time of its change."""
+"""Ranks of dispute states, since disputes have no time of change. Inquiries come before, ends after them."""
 INQUIRY_RANK, ENDED_RANK = 1, 4
 NEVER_PAID = ("pending", "voided", "authorized")
 IGNORED_TOPICS = {
@@ -71,9 +71,10 @@ def sign_headers(body: bytes, secrets: Sequence[str], now: datetime) -> dict[str
 
 
 def identity(body: bytes, headers: Mapping[str, str]) -> str:
-    """One event reaches us once per subscription, under one Event-Id but several Webhook-Ids.
+    """The Event-Id with a hash of the body.
 
-    One event may also be several refunds, so the Event-Id alone would lose all but the first: the bytes are part of it.
+    An event is sent once per subscription with one Event-Id and several Webhook-Ids. It can contain several refunds, so
+    the Event-Id alone would lose all but the first.
     """
     event = headers.get("x-shopify-event-id") or headers.get("x-shopify-webhook-id", "")
     return header_identity(body, f"{event}.{hashlib.sha256(body).hexdigest()}" if event else "")
@@ -98,7 +99,7 @@ def rows(body: bytes, headers: Mapping[str, str], source: Source) -> ReadResult:
 
 
 def undeclared_statuses(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
-    """The states that neither the tables nor the source know."""
+    """The states declared neither in the tables nor by the source."""
     topic, document = headers.get(TOPIC, ""), payload.parse_document(body)
     if isinstance(document, Refusal):
         return ()
@@ -116,7 +117,7 @@ def undeclared_statuses(body: bytes, headers: Mapping[str, str], source: Source)
     return sorted(status for status in texts if not meaning_of(status, source, table).is_declared)
 
 
-# What each topic tells
+# Topics
 
 
 def _read_refund(topic: str, refund: Mapping[str, Any], source: Source) -> ReadResult:
@@ -128,14 +129,14 @@ def _read_refund(topic: str, refund: Mapping[str, Any], source: Source) -> ReadR
 
 
 def _read_order(topic: str, order: Mapping[str, Any], source: Source) -> ReadResult:
-    """The whole order: its names, its cancellation, and all its refunds again."""
+    """The whole order: its names, its cancellation, and all of its refunds."""
     number = str(payload.id_text(order["id"]))
     field = _order_field(source)
     order_id = number if field == "order_id" else payload.id_text(payload.value_at(order, field))
     if order_id is None:
         return (payload.order_id_missing(topic, field, number),)
     told: list[Row | Unreadable] = []
-    # The topic is not under the signature, the body is: without the day it says so itself, no order is cancelled.
+    # The topic is not signed, but the body is: an order without a cancellation date is not cancelled.
     if isinstance(order.get("cancelled_at"), str):
         version = payload.id_text(order.get("updated_at")) or order["cancelled_at"]
         fields = {
@@ -156,7 +157,7 @@ def _read_order(topic: str, order: Mapping[str, Any], source: Source) -> ReadRes
     names = (_order_name(number, source),)
     if not told:
         return OrderNames(order_id, names)
-    # The first of its records makes the link as well: later refunds know the number alone.
+    # The first record also links the names, since later refunds only have the number.
     first = told[0]
     if isinstance(first, Row):
         told[0] = Row(first.place, {**first.fields, "names": " ".join(names)}, first.raw)
@@ -164,7 +165,7 @@ def _read_order(topic: str, order: Mapping[str, Any], source: Source) -> ReadRes
 
 
 def _read_transaction(topic: str, transaction: Mapping[str, Any], source: Source) -> ReadResult:
-    """How a transaction ended: that it succeeded is no news, it counted from its beginning."""
+    """The end of a transaction. A success is not news, since it counted from its start."""
     status, number = transaction.get("status"), str(payload.id_text(transaction["id"]))
     takes = meaning_of(status if isinstance(status, str) else "", source, TRANSACTION).takes
     if transaction.get("kind") != "refund" or takes is not NOTHING:
@@ -196,7 +197,7 @@ def _read_dispute(topic: str, dispute: Mapping[str, Any], source: Source) -> Rea
             details = {"field": "amount", "value": payload.excerpt(dispute.get("amount"))}
             whose = payload.record_ids({**by_name, "reference": number})
             return (Unreadable("1", "AMOUNT_UNREADABLE", details, "amount", **whose),)
-        # A dispute is over what was paid, shipping and tax with it: what goes beyond the sale is none of it.
+        # A dispute covers shipping and tax too; the part beyond the sale is ignored.
         taken = {**amount_taken_fields(f"{value:f}", payload.id_text(dispute.get("currency"))), "excess": "clamp"}
     rank = DISPUTE_RANKS.get(status, ENDED_RANK) if is_chargeback else INQUIRY_RANK
     fields = {
@@ -208,12 +209,12 @@ def _read_dispute(topic: str, dispute: Mapping[str, Any], source: Source) -> Rea
     return (payload.make_row("1", {**fields, **statement_fields(f"dispute/{number}", str(rank), takes=taken)}),)
 
 
-# A refund
+# Refunds
 
 
 @dataclass(frozen=True)
 class _RefundLine:
-    """A line of a refund: prices by currency, as the actions are reported and as the customer paid them."""
+    """A line of a refund, with prices by currency, as reported and as paid."""
 
     place: str
     sku: str | None
@@ -224,7 +225,7 @@ class _RefundLine:
 
 @dataclass(frozen=True)
 class _Transaction:
-    """A transaction that gives money back, or is about to: by currency."""
+    """A transaction that gives money back, by currency."""
 
     number: str
     status: str
@@ -329,7 +330,7 @@ def _rows_by_transaction(
 def _rows_by_line(
     refund_read: _Refund, refund: Mapping[str, Any], common: Mapping[str, str | None], source: Source, before: str
 ) -> list[Row | Unreadable]:
-    """Goods taken off an order without money: all of them where it was never paid, else what is not owed any more."""
+    """Goods removed from an order without money: all of them if it was never paid, else those no longer owed."""
     worth = _sum(line.paid for line in refund_read.lines)
     owed = {} if refund_read.never_paid else refund_read.unpaid
     goods = {currency: max(value - owed.get(currency, Decimal(0)), Decimal(0)) for currency, value in worth.items()}
@@ -354,9 +355,9 @@ def _rows_by_line(
 def _line_shares(
     refund_read: _Refund, goods: Mapping[str, Decimal], source: Source
 ) -> Iterable[tuple[str, str | None, int, Mapping[str, Decimal]]]:
-    """What was given back for goods (`goods`, as paid, by currency) by line: place, SKU, units, amounts by currency.
+    """The returned amount of goods (`goods`, as paid, by currency) by line: place, SKU, units, amounts by currency.
 
-    Units only where all they are worth was given back, and where the line has a SKU.
+    Units are stated only if their full price was returned and the line has a SKU.
     """
     worth, price = _sum(line.paid for line in refund_read.lines), _sum(line.price for line in refund_read.lines)
     known = next((currency for currency in goods if worth.get(currency)), None)
@@ -364,7 +365,7 @@ def _line_shares(
         if any(goods.values()):
             yield "transactions", None, 0, goods
         return
-    # Of every currency that a line tells, the same share was given back.
+    # The same share of each of the line's currencies was returned.
     share = min(goods[known] / worth[known], Decimal(1)) if not refund_read.unreadable else Decimal(1)
     taken = {currency: _round_to_currency(value * share, currency) for currency, value in price.items()}
     beyond = Decimal(0) if refund_read.unreadable else max(goods[known] / worth[known] - 1, Decimal(0))
@@ -393,7 +394,7 @@ def _line_shares(
 def _refund_transactions(
     refund: Mapping[str, Any], source: Source, number: str
 ) -> tuple[list[_Transaction], list[_Transaction], list[Unreadable]]:
-    """The transactions that give money back, those that failed to, and those of which that cannot be said."""
+    """The transactions that give money back, those that failed, and unreadable ones."""
     parts: list[_Transaction] = []
     failed: list[_Transaction] = []
     unreadable: list[Unreadable] = []
@@ -423,7 +424,7 @@ def _refund_transactions(
 def _refund_lines(
     refund: Mapping[str, Any], source: Source, included: bool, moved: str
 ) -> tuple[list[_RefundLine], list[Unreadable]]:
-    """The lines, and those that cannot be read. What is told in no currency is in that of the money that `moved`."""
+    """The lines, and unreadable ones. A line without currency is in that of the money that `moved`."""
     lines: list[_RefundLine] = []
     unreadable: list[Unreadable] = []
     for n, line in enumerate(payload.as_list(refund.get("refund_line_items")), start=1):
@@ -446,7 +447,7 @@ def _refund_lines(
 
 
 def _price_and_tax(line: Any, moved: str) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
-    """A line's price and the tax on it, by currency; a tax told in one of them is of the other in proportion."""
+    """A line's price and tax by currency. A tax stated in only one is converted in proportion."""
     price, told = (
         _with_currency(moved, _by_currency(line, "subtotal")),
         _with_currency(moved, _by_currency(line, "total_tax")),
@@ -465,7 +466,7 @@ def _taxes_included(
     spared: Mapping[str, Decimal],
     unpaid: Mapping[str, Decimal],
 ) -> bool:
-    """Whether the prices of the lines hold their tax. The refund does not say; what was paid for them shows it."""
+    """Whether line prices include tax. Refunds do not say so, but the amounts paid show it."""
     if order is not None and isinstance(order.get("taxes_included"), bool):
         return order["taxes_included"] is True
     lines = payload.as_list(refund.get("refund_line_items"))
@@ -486,7 +487,7 @@ def _taxes_included(
 
 
 def _non_goods_amounts(refund: Mapping[str, Any]) -> Iterable[tuple[Any, str]]:
-    """Shipping given back: an adjustment of that kind, or since 2025 a list of its own; and duties."""
+    """Shipping refunded, as an adjustment or (since 2025) in a list of its own, and duties."""
     adjustments = [one for one in payload.as_list(refund.get("order_adjustments")) if _is_shipping(one)]
     if adjustments:
         yield from ((one, field) for one in adjustments for field in ("amount", "tax_amount"))
@@ -509,7 +510,7 @@ def _is_shipping(adjustment: Any) -> bool:
 
 
 def _by_currency(part: Any, field: str, *, plain: bool = True) -> dict[str, Decimal]:
-    """An amount in each currency that it is told in; without any, as it stands beside, under no currency's name."""
+    """An amount in each of its currencies; without any, under an empty currency."""
     found = {}
     for money in ("shop_money", "presentment_money"):
         priced = payload.value_at(payload.value_at(part, f"{field}_set"), money)
@@ -524,12 +525,12 @@ def _by_currency(part: Any, field: str, *, plain: bool = True) -> dict[str, Deci
 
 
 def _with_currency(currency: str, told: Mapping[str, Decimal]) -> dict[str, Decimal]:
-    """What is told under no currency's name is in this one."""
+    """Assign a currency to amounts without one."""
     return {name or currency: value for name, value in told.items()}
 
 
 def _sum(told: Iterable[Mapping[str, Decimal]]) -> dict[str, Decimal]:
-    """The sums by currency: what is told in one of them alone is no part of another's."""
+    """Sums by currency. Amounts stated in one currency are not added to another's."""
     total: dict[str, Decimal] = {}
     for one in told:
         for currency, value in one.items():
@@ -550,7 +551,7 @@ def _round_to_currency(value: Decimal, currency: str) -> Decimal:
 
 
 def _amount_fields(taken: Mapping[str, Decimal]) -> dict[str, str | None]:
-    """The fields of an amount that is told in one or several currencies."""
+    """The fields of an amount in one or several currencies."""
     (currency, value), *others = taken.items()
     told = amount_taken_fields(f"{value:f}", currency or None)
     if others:
@@ -570,7 +571,7 @@ def _order_field(source: Source) -> str:
 
 
 def _order_reference(part: Mapping[str, Any], topic: str, source: Source) -> dict[str, str | None] | Unreadable:
-    """The order of a refund, a transaction or a dispute: these know no more than the shop's own number of it."""
+    """The order of a refund, transaction or dispute, which only have the shop's own number."""
     field = _order_field(source)
     order, number = payload.id_text(payload.value_at(part, field)), payload.id_text(part.get("order_id"))
     if order is not None:

@@ -1,4 +1,4 @@
-"""Signatures over the exact bytes of a body. Whatever a header contains, the answer is yes or no."""
+"""Signatures over the exact bytes of a body. Malformed headers never raise."""
 
 import base64
 import binascii
@@ -12,13 +12,13 @@ SIGNATURES_MAX = 20
 
 
 def verify_body(body: bytes, header: str, secrets: Sequence[str]) -> bool:
-    """base64 of HMAC-SHA256 over the body, keyed by the secret's own text."""
+    """base64 of HMAC-SHA256 over the body, keyed by the secret's text."""
     signature = _base64(header.strip())
     return any(verify_hmac(text_key(secret), body, [signature]) for secret in secrets if secret)
 
 
 def verify_standard_webhook(body: bytes, headers: Mapping[str, str], keys: Iterable[bytes], now: datetime) -> bool:
-    """Standard Webhooks: `v1,` and base64 of HMAC-SHA256 over `id.timestamp.body`; one of several is enough."""
+    """Standard Webhooks: `v1,` and base64 of HMAC-SHA256 over `id.timestamp.body`; one valid signature suffices."""
     by = header_prefix(headers)
     identity, moment = headers.get(f"{by}-id", ""), headers.get(f"{by}-timestamp", "")
     if not identity or not identity.isascii() or not is_fresh(moment, now):
@@ -30,20 +30,20 @@ def verify_standard_webhook(body: bytes, headers: Mapping[str, str], keys: Itera
 
 
 def header_prefix(headers: Mapping[str, str]) -> str:
-    """How the three headers of a Standard Webhook begin: `webhook`, or `svix` as the first of such senders named them.
+    """The prefix of a Standard Webhook's headers: `webhook`, or `svix` as the first senders used.
 
-    All three are read under one name, so that no header of the other name lends its value.
+    All three headers are read with the same prefix, so that they cannot be mixed.
     """
     return "svix" if "webhook-id" not in headers and "svix-id" in headers else "webhook"
 
 
 def sign_body(body: bytes, secret: str) -> str:
-    """What `verify_body` believes."""
+    """The signature accepted by `verify_body`."""
     return base64.b64encode(hmac.new(text_key(secret), body, hashlib.sha256).digest()).decode()
 
 
 def sign_standard_webhook(body: bytes, identity: str, keys: Iterable[bytes], at: datetime) -> dict[str, str]:
-    """What `verify_standard_webhook` believes: one signature for each key."""
+    """The headers accepted by `verify_standard_webhook`, with one signature per key."""
     moment = str(int(at.timestamp()))
     content = b".".join((identity.encode(), moment.encode(), body))
     signatures = (base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode() for key in keys)
@@ -55,12 +55,12 @@ def sign_standard_webhook(body: bytes, identity: str, keys: Iterable[bytes], at:
 
 
 def text_key(secret: str) -> bytes:
-    """The key of a sender that takes the secret's own text for it."""
+    """The key of a sender that uses the secret's text."""
     return secret.encode("utf-8", "surrogatepass")
 
 
 def is_fresh(timestamp: str, now: datetime) -> bool:
-    """Whole seconds since 1970, not more than five minutes from now either way."""
+    """Whether a time in whole seconds since 1970 is within five minutes of now."""
     digits = timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= 12
     return digits and abs(now.timestamp() - int(timestamp)) <= WINDOW_SECONDS
 
@@ -71,7 +71,7 @@ def verify_hmac(key: bytes, content: bytes, signatures: Iterable[bytes]) -> bool
 
 
 def _base64(text: str) -> bytes:
-    """The bytes a text stands for; none when it is no base64, which no digest equals."""
+    """Decode base64; invalid input gives no bytes, which match no digest."""
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

@@ -1,8 +1,8 @@
-"""How a sender signs, as its source declares it: which bytes, by which algorithm, written how, in which header.
+"""Signature schemes as sources declare them: what is signed, algorithm, encoding, header.
 
-What is signed is a text with parts in braces, of which only `{body}` is needed: `{timestamp}.{body}`, `{url}{body}`,
-`{id}.{timestamp}.{body}`, `{header:x-topic}`, and, behind a bar, what is made of a part first: `{body|sha256}`,
-`{body|base64}`, `{body|crc32}`, `{body|escape_slashes|remove_newlines}`. Everything is bytes, exactly as they came.
+What is signed is a text with parts in braces, of which only `{body}` is required: `{timestamp}.{body}`, `{url}{body}`,
+`{id}.{timestamp}.{body}`, `{header:x-topic}`. A part can be transformed: `{body|sha256}`, `{body|base64}`,
+`{body|crc32}`, `{body|escape_slashes|remove_newlines}`. All parts are bytes, exactly as received.
 """
 
 import base64
@@ -25,7 +25,7 @@ HMACS: Mapping[str, str] = {"hmac-sha1": "sha1", "hmac-sha256": "sha256", "hmac-
 PUBLIC_KEY_ALGORITHMS = ("ed25519", "rsa-sha256", "rsa-sha512")
 RSA_BITS_MIN = 2048
 TRIAL = "retour.test"
-"""What stands in a header that is signed when a source tries its own address."""
+"""Value of a signed header in a connection test."""
 PARTS = ("body", "timestamp", "id", "url", "header")
 PART = re.compile(r"\{([a-z]+)(?::([a-z0-9-]+))?((?:\|[a-z0-9_]+)*)\}")
 MAKE: Mapping[str, Callable[[bytes], bytes]] = {
@@ -35,12 +35,12 @@ MAKE: Mapping[str, Callable[[bytes], bytes]] = {
     "escape_slashes": lambda content: re.sub(rb"(?<!\\)/", rb"\\/", content),
     "remove_newlines": lambda content: re.sub(rb"[\r\n]", b"", content),
 }
-"""What can be made of a part before it is signed."""
+"""Transformations of a part before it is signed."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignatureScheme:
-    """`options.signature` of a source. Headers are named in lower case; `parts` are keys within the one header."""
+    """`options.signature` of a source. Header names are in lower case; `parts` are keys within the signature header."""
 
     header: str
     algorithm: str = "hmac-sha256"
@@ -62,7 +62,7 @@ class SignatureScheme:
 
     @property
     def signs_id(self) -> bool:
-        """Whether the delivery's id is under the signature: one that is not could be any in a repeated message."""
+        """Whether the signature covers the delivery's id. An id not covered could be forged in a replayed message."""
         return self.id is not None and "id" in signed_parts(self.signs)
 
     @property
@@ -70,7 +70,7 @@ class SignatureScheme:
         return self.algorithm in PUBLIC_KEY_ALGORITHMS
 
     def verify(self, body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now: datetime, url: str) -> bool:
-        """True only for bytes that a holder of a secret, or of the private half of a pinned key, signed in time."""
+        """Whether a holder of a secret, or of a pinned key's private half, signed exactly these bytes in time."""
         offered = self._signatures(headers)
         moment = self._timestamp(headers)
         if not offered or (moment is None and (self.timestamp or "timestamp" in (self.parts or {}))):
@@ -91,7 +91,7 @@ class SignatureScheme:
         )
 
     def sign_headers(self, body: bytes, secrets: Sequence[str], now: datetime, url: str, id: str) -> dict[str, str]:
-        """The headers by which a holder of the secret proves a body; of a private key they prove nothing."""
+        """Signed headers for a body. With a public key they are not valid."""
         moment = str(int(now.timestamp()))
         named = {match[2]: TRIAL for match in PART.finditer(self.signs) if match[2]}
         given = named | {name: id if part == "id" else moment for part, name in self._fact_headers().items()}
@@ -106,7 +106,7 @@ class SignatureScheme:
         return {**given, self.header: text}
 
     def delivery_id(self, headers: Mapping[str, str]) -> str:
-        """The sender's id of a delivery where the signature covers it; empty where nothing does."""
+        """The sender's delivery id if the signature covers it; otherwise empty."""
         return headers.get(self.id or "", "") if self.signs_id else ""
 
     def _fact_headers(self) -> dict[str, str]:
@@ -114,7 +114,7 @@ class SignatureScheme:
         return {part: name for part, name in declared.items() if name is not None}
 
     def _signatures(self, headers: Mapping[str, str]) -> list[bytes]:
-        """Every signature in the header: while a secret is changed senders write one for each."""
+        """All signatures in the header. During a rotation senders write one per secret."""
         written = headers.get(self.header, "")
         if self.parts:
             texts = self._values_of(written, self.parts["signature"])
@@ -140,7 +140,7 @@ class SignatureScheme:
         return [value for key, _, value in pairs if key == name]
 
     def _content(self, body: bytes, headers: Mapping[str, str], moment: str | None, url: str) -> bytes | None:
-        """What is signed, or None where a part of it was not sent."""
+        """The signed bytes, or None if a part is missing."""
         told = {"body": body, "url": (self.url or url).encode(), "timestamp": (moment or "").encode()}
         told["id"] = headers.get(self.id or "", "").encode("utf-8", "surrogatepass")
         content, at = b"", 0
@@ -163,12 +163,12 @@ class SignatureScheme:
 
 
 def signed_parts(signs: str) -> list[str]:
-    """The parts that a text of what is signed names."""
+    """The parts named in the text of what is signed."""
     return [match[1] for match in PART.finditer(signs)]
 
 
 def unknown_part(signs: str) -> str | None:
-    """Something in braces that is no part, or something behind a bar that cannot be made of one."""
+    """An unknown part or transformation, or None."""
     for match in PART.finditer(signs):
         part, name, made = match.groups()
         if part not in PARTS or (part == "header") != bool(name) or any(one not in MAKE for one in made.split("|")[1:]):
@@ -178,7 +178,7 @@ def unknown_part(signs: str) -> str | None:
 
 
 def is_within(moment: str, now: datetime, seconds: int) -> bool:
-    """Whether a moment is so near: seconds or milliseconds since 1970, or an RFC 3339 time."""
+    """Whether a time is near now: seconds or milliseconds since 1970, or RFC 3339."""
     if moment.isascii() and moment.isdecimal():
         if len(moment) > 14:
             return False
@@ -192,14 +192,14 @@ def is_within(moment: str, now: datetime, seconds: int) -> bool:
 
 
 def secret_key(secret: str, encoding: str) -> bytes:
-    """The key in a secret's text; none where it is not written so, and none verifies nothing."""
+    """The key of a secret in an encoding; an invalid one gives no key, which verifies nothing."""
     if encoding == "text":
         return text_key(secret)
     return DECODE[encoding](secret.removeprefix("whsec_").strip())
 
 
 def public_key_error(algorithm: str, text: str) -> str | None:
-    """Why a text is no public key for an algorithm: unreadable, another kind, or too short; None where it is one."""
+    """Why a public key is invalid for an algorithm (unreadable, another type, too short); None if it is valid."""
     key = _public_key(text)
     if key is None:
         return "unreadable"
@@ -212,7 +212,7 @@ def public_key_error(algorithm: str, text: str) -> str | None:
 
 
 def public_key_fingerprint(text: str) -> str:
-    """By which people compare a key: SHA-256 of it as its sender publishes it (DER), in hex."""
+    """A fingerprint for comparison by people: SHA-256 of the key in DER, in hex."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     key = _public_key(text)
@@ -222,7 +222,7 @@ def public_key_fingerprint(text: str) -> str:
 
 
 def is_certificate_of(text: str, now: datetime) -> bool:
-    """Whether a text is a certificate that is valid now."""
+    """Whether a text is a currently valid certificate."""
     from cryptography.x509 import load_pem_x509_certificate
 
     try:
@@ -234,7 +234,7 @@ def is_certificate_of(text: str, now: datetime) -> bool:
 
 @cache
 def _public_key(text: str) -> Any:
-    """A public key, or that of a certificate, in PEM; 32 bytes of Ed25519 in base64 or hex; None for anything else."""
+    """A public key or certificate in PEM, or 32 bytes of Ed25519 in base64 or hex; None for anything else."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -252,7 +252,7 @@ def _public_key(text: str) -> Any:
 
 
 def _public_key_check(algorithm: str, text: str) -> Callable[[bytes, bytes], bool]:
-    """What says whether a signature is that of a content by the private half of a key."""
+    """A function that verifies a signature by a public key."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
     from cryptography.hazmat.primitives.hashes import SHA256, SHA512
@@ -282,7 +282,7 @@ def _hex(text: str) -> bytes:
 
 
 def _base64(text: str) -> bytes:
-    """Base64 with or without its padding; none when it is no base64, which no digest equals."""
+    """Decode base64 with or without padding; invalid input gives no bytes, which match no digest."""
     text = text.strip()
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)

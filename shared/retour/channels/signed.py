@@ -34,10 +34,10 @@ from retour.domain.times import format_instant
 from retour.numbers import AmbiguousNumberError, ForeignCurrencyError, parse_number
 
 HEADER_PLACE = "header:"
-"""How `when` names a header instead of a place in the message."""
+"""Prefix of `when` keys that name a header instead of a path."""
 RECORDS_MAX = 500
 VALUES_MAX = 1_000
-"""So many values that one path leads to are added up."""
+"""Maximum number of values summed for one path."""
 AMOUNTS = ("amount", "quantity", "order_total")
 PLAIN_FIELDS = (
     "reference", "order_id", "action_id", "event_type", "sku", "line", "currency", "partner", "disposition",
@@ -49,7 +49,7 @@ ReadResult = Sequence[Row | Unreadable] | OrderNames | Ignored | Refusal
 
 @dataclass(frozen=True)
 class SignedSender:
-    """The sender of one source, as `WebhookAdapter` has it. `url`: its own address, where senders sign that as well."""
+    """The sender of one source, as a WebhookAdapter. `url` is the source's own URL, which some senders sign."""
 
     source: Source
     url: str = ""
@@ -69,7 +69,7 @@ class SignedSender:
         return self.scheme.sign_headers(body, secrets, now, self.url, header_identity(body, ""))
 
     def identity(self, body: bytes, headers: Mapping[str, str]) -> str:
-        """Of an id only what the signature covers: with any other, an old message could come again as a new one."""
+        """The delivery's id only if it is signed; with any other, an old message could be replayed as a new one."""
         return header_identity(body, self.scheme.delivery_id(headers) or delivery_id(body, self.source))
 
     def facts(self, headers: Mapping[str, str]) -> dict[str, str]:
@@ -84,12 +84,12 @@ class SignedSender:
 
 
 bind = SignedSender
-"""What reads a source of this kind depends on the source."""
+"""The adapter of this kind depends on the source."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventRule:
-    """One entry of `options.events`. `ranks`: states that only move one way, the earliest first, equals in one list."""
+    """An entry of `options.events`. `ranks` orders one-way states, equal ones in a list."""
 
     when: Mapping[str, Any] = field(default_factory=dict)
     records: str = "$"
@@ -102,7 +102,7 @@ class EventRule:
     tells: str = "returns"
 
     def fits(self, message: Any, headers: Mapping[str, str]) -> bool:
-        """Whether at each place of `when` stands one of the texts beside it."""
+        """Whether the message has one of the expected texts at each place of `when`."""
         record = Record(message, message)
         return all(
             any(json_path.as_text(value) in texts(wanted) for value in values_at(place, record, headers))
@@ -114,14 +114,14 @@ class EventRule:
 
 
 def values_at(place: str, record: Record, headers: Mapping[str, str]) -> list[Any]:
-    """What stands at a place of the message, or in a header."""
+    """The values at a path of the message, or of a header."""
     if place.startswith(HEADER_PLACE):
         return [headers.get(place.removeprefix(HEADER_PLACE).lower(), "")]
     return json_path.values(place, record, VALUES_MAX)
 
 
 def texts(value: Any) -> list[str]:
-    """A text or a list of them, as a list; what YAML read as a number or a truth is the text it was."""
+    """A text or list as a list of texts. Numbers and booleans read by YAML become text again."""
     listed = value if isinstance(value, list | tuple) else [value]
     return [text for one in listed if (text := json_path.as_text(one)) is not None]
 
@@ -131,13 +131,13 @@ def event_rules(source: Source) -> list[EventRule]:
 
 
 def subscribed(source: Source, tells: str) -> list[str]:
-    """The messages that a source describes, by the words that its entries look for."""
+    """The messages a source describes, by the texts its entries expect."""
     rules = [rule for rule in event_rules(source) if rule.tells == tells]
     return list(dict.fromkeys(text for rule in rules for wanted in rule.when.values() for text in texts(wanted)))
 
 
 def delivery_id(body: bytes, source: Source) -> str:
-    """The sender's own id of a delivery as its body tells it, which the signature covers; else nothing."""
+    """The delivery id in the body, which is signed; otherwise empty."""
     path = source.options.get("delivery_id")
     message = parse_message(body) if path else None
     if path is None or isinstance(message, Refusal):
@@ -149,7 +149,7 @@ def delivery_id(body: bytes, source: Source) -> str:
 
 
 def parse_message(body: bytes) -> Any | Refusal:
-    """The JSON of a body: an object or a list."""
+    """Parse a body that must be an object or a list."""
     text = payload.decode_utf8(body)
     value = text if isinstance(text, Refusal) else payload.parse_json(text)
     if isinstance(value, Refusal):
@@ -162,7 +162,7 @@ def parse_message(body: bytes) -> Any | Refusal:
 
 
 def read_message(body: bytes, headers: Mapping[str, str], source: Source) -> ReadResult:
-    """What a message says is taken back, by subject; or the names it tells."""
+    """The statements in a message by subject, or the names it links."""
     message = parse_message(body)
     if isinstance(message, Refusal):
         return message
@@ -202,13 +202,13 @@ def undeclared_states(body: bytes, headers: Mapping[str, str], source: Source) -
 
 
 def _records(rule: EventRule, message: Any) -> list[Record]:
-    """The records of a message, one more than may be where there are too many."""
+    """The records of a message, at most one more than allowed."""
     found = json_path.find(rule.records, Record(message, message), RECORDS_MAX + 1)
     return [Record(message, value, place) for value, place in found]
 
 
 def _order_names(rule: EventRule, message: Any, source: Source) -> OrderNames | None:
-    """The names of the one order that a message speaks of, with its total where it is told."""
+    """The names of the order a message is about, with its total if stated."""
     for record in _records(rule, message)[:1]:
         try:
             names = _names(rule, record, source)
@@ -224,7 +224,7 @@ def _order_names(rule: EventRule, message: Any, source: Source) -> OrderNames | 
 
 
 class _CellError(Exception):
-    """What a path leads to cannot be what its field is: a code, and what fills its sentence."""
+    """A value is unsuitable for its field. Carries the code and values of the sentence."""
 
     def __init__(self, code: str, **details: str) -> None:
         self.code, self.details = code, details
@@ -251,7 +251,7 @@ def _whose(rule: EventRule, record: Record) -> dict[str, str]:
 
 
 def _record_fields(rule: EventRule, record: Record, source: Source) -> list[dict[str, str | None]]:
-    """The fields of what a record says: its statement, and beside it what its status asks for without a subject."""
+    """The fields of a record: its statement, and a further change its status is mapped to."""
     status = _status(rule, record)
     if "status" in rule.fields and status is None:
         raise _CellError("FIELD_NOT_SENT", field="status", path=payload.excerpt(rule.fields["status"]))
@@ -289,14 +289,14 @@ def _status(rule: EventRule, record: Record) -> str | None:
 
 
 def _meaning(rule: EventRule, status: str, source: Source) -> Meaning:
-    """What the status says, or the one change that all records of the entry ask for."""
+    """The meaning of a status, or the change of all records of the entry."""
     if "status" not in rule.fields:
         return status_meaning("", {"": rule.change or "take_back"}, {})
     return status_meaning(status, _declared(rule, source), {})
 
 
 def _declared(rule: EventRule, source: Source) -> Mapping[str, str]:
-    """What states mean: as the entry says, else as the source's mapping does."""
+    """The declared meanings of states: the entry's, else the source's."""
     return {**source.mapping.get("statuses", {}), **rule.statuses}
 
 
@@ -324,7 +324,7 @@ def _taken_fields(
 
 
 def _version(rule: EventRule, record: Record, status: str | None, source: Source) -> tuple[str | None, int | None]:
-    """The version told and the rank of the state; where none is told the rank is the version."""
+    """The version and the rank of the state. Without a version the rank is used alone."""
     rank = rule.rank(status) if status is not None else None
     told = _fill(rule, "version", record)
     if told is None:
@@ -336,7 +336,7 @@ def _version(rule: EventRule, record: Record, status: str | None, source: Source
 
 
 def as_version(told: str, source: Source) -> str:
-    """A version as Retour reads it: a time without an offset is in the source's zone, written as its mapping says."""
+    """A version in Retour's format. Times without offset are in the source's zone and format."""
     if told.isdecimal():
         return told
     declared = source.mapping.get("date")
@@ -350,14 +350,14 @@ def as_version(told: str, source: Source) -> str:
 
 
 def _names(rule: EventRule, record: Record, source: Source) -> tuple[str, ...]:
-    """By what else the order is known; those whose parts were not sent are left out."""
+    """Other names of the order, without those whose parts are missing."""
     found = (json_path.fill(name, record) for name in rule.names)
     told = (f"{source.namespace}:{name}" for name in found if name)
     return tuple(dict.fromkeys(name for name in told if " " not in name and name.isprintable()))
 
 
 def _fill(rule: EventRule, name: str, record: Record) -> str | None:
-    """The text of a field; of a list of places the first that has one."""
+    """The text of a field; of several paths the first that finds a value."""
     said = rule.fields.get(name)
     if said is None:
         return None
@@ -370,7 +370,7 @@ def _currency(rule: EventRule, record: Record, source: Source) -> str | None:
 
 
 def _amount(rule: EventRule, name: str, record: Record, currency: str | None, source: Source) -> Decimal | None:
-    """The sum of all that the places of an amount lead to, less those with `-` before them; None: nothing is there."""
+    """The sum of the values at an amount's paths, minus those with a leading `-`; None if there are none."""
     total, found = Decimal(0), False
     for place in texts(rule.fields.get(name)):
         sign, path = (-1, place[1:]) if place.startswith("-") else (1, place)
@@ -411,7 +411,7 @@ def _in_major_units(minor: Decimal, name: str, currency: str | None) -> Decimal:
 
 
 def readable_place(path: str) -> str:
-    """A normalised path as people read it, items counted from 1: `data.refunds[2]`; the whole message is `1`."""
+    """A normalised path in readable form, items counted from 1: `data.refunds[2]`; the whole message is `1`."""
     steps = []
     for name, index in STEP.findall(path):
         if index:

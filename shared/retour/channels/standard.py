@@ -31,7 +31,7 @@ def facts(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def rows(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[Row | Unreadable] | Ignored | Refusal:
-    """Of an envelope its `data`; `timestamp`, the time of the event, where a record says no `occurred_at` itself."""
+    """The records in `data` of an envelope, whose `timestamp` is used for records without `occurred_at`."""
     text = payload.decode_utf8(body)
     value = payload.parse_json(text) if isinstance(text, str) else text
     if not isinstance(text, str) or not isinstance(value, dict) or not {"type", "data"} <= value.keys():
@@ -52,7 +52,7 @@ def rows(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[Ro
 
 
 def undeclared_statuses(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
-    """None: Retour's own records name their change."""
+    """Always empty: Retour's own records name their change."""
     return ()
 
 
@@ -61,7 +61,7 @@ def with_event_time(row: Row, event_time: str) -> Row | Unreadable:
 
 
 def _decode_secret(secret: str) -> bytes:
-    """The key in `whsec_<base64>`, with or without its padding; none when it is not one, and none verifies nothing."""
+    """The key of `whsec_<base64>`, padded or not; an invalid one gives no key, which verifies nothing."""
     encoded = secret.removeprefix("whsec_")
     try:
         return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)

@@ -1,8 +1,8 @@
-"""How senders tell how a thing stands, as rows: what is taken back in total because of one subject (spec 2 and 4).
+"""Rows from states of objects: what is taken back in total because of a subject (spec 2 and 4).
 
-An adapter's table says for each state of an object what it takes: `TAKES` (all of it, or the amount the payload names),
-`NOTHING` (what this subject took is given back) or `KEEP` (it says nothing about returns). What no table and no
-`statuses:` of the source declares is `KEEP`, and is listed for a person.
+An adapter's table says what each state takes: `TAKES` (everything, or the stated amount), `NOTHING` (what this subject
+took is given back) or `KEEP` (no statement about returns). A state declared neither there nor in the source's
+`statuses:` is `KEEP`, and is listed for a person.
 """
 
 from collections.abc import Mapping
@@ -20,15 +20,17 @@ STATUS_WORDS: Mapping[str, str] = {
     "restore": NOTHING,
     "keep": KEEP,
 }
-"""What the words of `statuses:` say of the subject. `restore` is how older programs write `nothing`."""
+"""Meanings of words in `statuses:`. `restore` is the former word for `nothing`."""
 SIDE_CHANGES = ("approve", "set_status")
-"""The words that ask for a change without subject, in a record of its own; of the subject they say what our table does:
-an approval brings nothing back by itself."""
+"""Words that ask for a change without subject, in a record of its own.
+
+For the subject the table applies: an approval gives nothing back by itself.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a status says: of its subject, and the change it asks for beside that. `is_declared`: somebody said so."""
+    """The meaning of a status for its subject, and a further change. `is_declared`: it was declared somewhere."""
 
     takes: str
     beside: str | None = None
@@ -36,12 +38,12 @@ class Meaning:
 
 
 def meaning_of(status: str, source: Source, ours: Mapping[str, str]) -> Meaning:
-    """What a status means by the source's own `statuses:`, else by our table of its kind."""
+    """The meaning of a status by the source's `statuses:`, else by its kind's table."""
     return status_meaning(status, source.mapping.get("statuses", {}), ours)
 
 
 def status_meaning(status: str, declared: Mapping[str, str], ours: Mapping[str, str]) -> Meaning:
-    """What a status means by what a source declares, else by our table of its kind, else nothing at all."""
+    """The meaning of a status as declared, else by its kind's table, else none."""
     word = declared.get(status)
     if word is None:
         return Meaning(ours.get(status, KEEP), is_declared=status in ours)
@@ -52,9 +54,9 @@ def status_meaning(status: str, declared: Mapping[str, str], ours: Mapping[str, 
 def statement_fields(
     subject: str, version: str | None, *, rank: int | None = None, takes: Mapping[str, str | None] | None
 ) -> dict[str, str | None]:
-    """The fields of a statement: `takes` names what is taken back, None says nothing is.
+    """The fields of a statement. `takes` is what is taken back; None means nothing.
 
-    `version` None: the receipt stands in for it.
+    Without `version` the receipt is used.
     """
     told: dict[str, str | None] = {"subject": subject, "version": version}
     if rank and version is not None:
@@ -68,7 +70,7 @@ TAKE_ALL: Mapping[str, str | None] = {"change": "reverse"}
 def amount_taken_fields(
     value: str, currency: str | None, order_total: str | None = None, total_of: str | None = None
 ) -> dict[str, str | None]:
-    """So much of the sale, or where it is a part of an order total (known, or to be told of `total_of`) its share."""
+    """The fields of an amount, or of a share of an order total (known, or by the name `total_of`)."""
     return {
         "change": "take_back",
         "amount": value,

@@ -30,7 +30,7 @@ from retour.domain.money import UnknownCurrencyError, exponent
 from retour.domain.program import Source
 from retour.domain.row import Ignored, OrderNames, Refusal, Row, Unreadable
 
-# Where Stripe's smallest unit is not ISO 4217's (its list of zero-decimal currencies and its special cases).
+# Currencies whose smallest unit in Stripe differs from ISO 4217 (zero-decimal list and special cases).
 EXPONENTS = {"MGA": 0, "ISK": 2, "UGX": 2}
 REFUND_REASONS = {"duplicate": "DUPLICATE", "fraudulent": "CONS_FRAUD"}
 REFUND = {
@@ -57,7 +57,7 @@ ReadResult = Sequence[Row | Unreadable] | OrderNames | Ignored
 
 
 def verify(body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now: datetime) -> bool:
-    """`t=…,v1=…`: hex of HMAC-SHA256 over `t.body`, keyed by the endpoint secret's own text."""
+    """Verify `t=…,v1=…`: hex of HMAC-SHA256 over `t.body`, keyed by the endpoint secret's text."""
     parts = [part.strip().partition("=") for part in headers.get("stripe-signature", "").split(",")]
     moments = [value for name, _, value in parts if name == "t"]
     if len(moments) != 1 or not signature.is_fresh(moments[0], now):
@@ -100,7 +100,7 @@ def rows(
 
 
 def undeclared_statuses(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
-    """The states that neither the table nor the source knows."""
+    """The states declared neither in the table nor by the source."""
     event = payload.parse_document(body)
     kind = "" if isinstance(event, Refusal) else event.get("type")
     table = DISPUTE if str(kind).startswith("charge.dispute.") else REFUND if kind in REFUND_EVENTS else None
@@ -109,7 +109,7 @@ def undeclared_statuses(body: bytes, headers: Mapping[str, str], source: Source)
     return (str(status),) if unknown else ()
 
 
-# What each event tells
+# Events
 
 
 def _read_refund(event: Mapping[str, Any], refund: Mapping[str, Any], source: Source) -> ReadResult:
@@ -123,7 +123,7 @@ def _read_refund(event: Mapping[str, Any], refund: Mapping[str, Any], source: So
 def _refund_rows(
     place: str, event: Mapping[str, Any], refund: Any, of: Mapping[str, Any], source: Source
 ) -> ReadResult:
-    """What one refund takes; `of` is the object that knows its payment: itself, or the charge that lists it."""
+    """What a refund takes. `of` is the object with its payment: itself, or the charge that lists it."""
     reference, status = payload.id_text(payload.value_at(refund, "id")), payload.value_at(refund, "status")
     if reference is None:
         return (Unreadable(place, "REFERENCE_NOT_SENT", {"field": "id"}, "id"),)
@@ -186,7 +186,7 @@ def _read_payment(event: Mapping[str, Any], found: Mapping[str, Any], source: So
 
 
 class _StatementHeader:
-    """Which subject an event speaks of, at which version, and what is said of it beside the money."""
+    """The subject and version of an event, and other fields of its statement."""
 
     def __init__(self, subject: str, event: Mapping[str, Any], rank: int, fields: Mapping[str, str | None]) -> None:
         self.subject, self.rank, self.fields = subject, rank, fields
@@ -202,7 +202,7 @@ def _statement_row(
     source: Source,
     whole: Mapping[str, Any] | None = None,
 ) -> Row | Unreadable:
-    """The statement as a row. `takes` has `amount` and `currency`, is ALL, or None; `whole` has the order total."""
+    """The statement as a row. `takes` has `amount` and `currency`, or is ALL or None; `whole` has the order total."""
     order = next((order for found in named_by if (order := _order_id(found, source))), None)
     names = _payment_names(named_by[-1])
     if order is None and not names:
@@ -229,7 +229,7 @@ def _statement_row(
 
 
 def _price(priced: Mapping[str, Any], name: str, place: str, whose: Mapping[str, str]) -> tuple[str, str] | Unreadable:
-    """An amount, in whole smallest units of Stripe's, as decimal text with its currency."""
+    """An amount in Stripe's smallest units as decimal text with its currency."""
     value, currency = payload.value_at(priced, "amount"), payload.value_at(priced, "currency")
     code = currency.upper() if isinstance(currency, str) else ""
     try:
@@ -243,7 +243,7 @@ def _price(priced: Mapping[str, Any], name: str, place: str, whose: Mapping[str,
 
 
 def _order_names(found: Mapping[str, Any], source: Source) -> OrderNames | None:
-    """The names of a payment as one of its objects tells them, with its total where it is the charge itself."""
+    """The names of a payment in an object, with its total if the object is the charge."""
     names = _payment_names(found)
     order = _order_id(found, source) or payload.id_text(found.get("client_reference_id"))
     total = _total_paid(found)
@@ -253,7 +253,7 @@ def _order_names(found: Mapping[str, Any], source: Source) -> OrderNames | None:
 
 
 def _payment_names(found: Any) -> tuple[str, ...]:
-    """By what else the payment of an object is known, its charge first."""
+    """The other names of an object's payment, its charge first."""
     kind, own = payload.value_at(found, "object"), payload.id_text(payload.value_at(found, "id"))
     charge = payload.value_at(found, "charge") or payload.value_at(found, "latest_charge")
     intent = payload.value_at(found, "payment_intent")
@@ -271,7 +271,7 @@ def _charge_subject(found: Mapping[str, Any]) -> str | None:
 
 
 def _total_paid(found: Mapping[str, Any]) -> int | None:
-    """What was paid in all, of a charge, a payment intent or a checkout session."""
+    """The total paid, by a charge, payment intent or checkout session."""
     fields = {
         "charge": ("amount_captured", "amount"),
         "payment_intent": ("amount_received", "amount"),

@@ -1,4 +1,4 @@
-"""Which messages of a shop to subscribe: for the money, and only for names and totals (docs/shops.md: the cost)."""
+"""Webhooks to subscribe: those about money, and those for names and totals only (docs/shops.md has their cost)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from retour.domain.senders import OF_ORDERS, OF_TOTALS, sender_of
 
 @dataclass(frozen=True, slots=True)
 class Subscriptions:
-    """`needs_names`: without the second ones, some of this source's records would wait for ever."""
+    """Without the messages for names, some of the source's records would wait forever (`needs_names`)."""
 
     money: Sequence[str]
     names: Sequence[str]
@@ -17,7 +17,7 @@ class Subscriptions:
 
 
 def subscriptions(source: Source) -> Subscriptions | None:
-    """What to subscribe for a source; None where its sender needs to be told nothing."""
+    """The messages to subscribe for a source; None if there are none."""
     sender = sender_of(source.kind)
     if sender.described:
         from retour.channels.signed import subscribed
@@ -29,7 +29,7 @@ def subscriptions(source: Source) -> Subscriptions | None:
 
 
 def subscription_sentence(source: Source) -> tuple[str, dict[str, str]] | None:
-    """The same in words: the code of a sentence that says what the basis of a source takes, and what fills it in."""
+    """The code and values of the sentence that explains a source's basis."""
     wanted = subscriptions(source)
     if wanted is None:
         return None
@@ -44,15 +44,15 @@ def subscription_sentence(source: Source) -> tuple[str, dict[str, str]] | None:
 
 
 def is_known_by_other_name(source: Source) -> bool:
-    """Whether actions are reported under a name of the order that its refunds do not tell."""
+    """Whether actions are reported under an order name that refunds do not contain."""
     return sender_of(source.kind).names_tell == OF_ORDERS and source.order_id_field not in (None, "id", "order_id")
 
 
 def tells_names(source: Source) -> bool:
-    """Whether a source describes messages that only tell names, for which records without an order id wait."""
+    """Whether a source describes messages that only link names."""
     return any(event.get("tells") == "names" for event in source.options.get("events", ()))
 
 
 def needs_totals(source: Source) -> bool:
-    """Whether amounts are shares of an order total that the messages about refunds do not tell."""
+    """Whether amounts are shares of an order total that refund messages do not contain."""
     return sender_of(source.kind).names_tell == OF_TOTALS and source.basis == "order_total"

@@ -37,7 +37,7 @@ STATUSES = {
     "checkout-draft": NOTHING,
 }
 READ_BACK = "read"
-"""What such a reading names the moment of it, beside the fields of the order."""
+"""Key with the time of a reading of our own, beside the order's fields."""
 REASONS = {"cancelled": "CANCELLED", "failed": "PAYMENT_FAILED", "trash": "CANCELLED"}
 
 
@@ -50,7 +50,7 @@ def sign_headers(body: bytes, secrets: Sequence[str], now: datetime) -> dict[str
 
 
 def identity(body: bytes, headers: Mapping[str, str]) -> str:
-    """A Delivery-ID is made of the webhook and the second, so two orders can share one: the bytes are part of it."""
+    """The Delivery-ID with a hash of the body. The id is made of webhook and second, so two orders can share one."""
     delivery = headers.get("x-wc-webhook-delivery-id", "")
     return header_identity(body, f"{delivery}.{hashlib.sha256(body).hexdigest()}" if delivery else "")
 
@@ -73,14 +73,14 @@ def rows(
     number = payload.id_text(order.get("id"))
     if number is None:
         return Refusal("PAYLOAD_INCOMPLETE", {"topic": topic, "field": "id"})
-    # The topic is not under the signature, the body is: an order that still tells its status is not deleted.
+    # The topic is not signed, but the body is: an order that still has a status is not deleted.
     if topic == "order.deleted" and "status" not in order:
         return _deleted_order_rows(number, source)
     return _order_rows(number, order, topic, source)
 
 
 def undeclared_statuses(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
-    """The status that neither the table nor the source knows."""
+    """The status declared neither in the table nor by the source."""
     order = payload.parse_document(body) if headers.get(TOPIC) in MESSAGES else {}
     status = None if isinstance(order, Refusal) else order.get("status")
     return (status,) if isinstance(status, str) and not meaning_of(status, source, STATUSES).is_declared else ()
@@ -137,7 +137,7 @@ def _refunds_row(
     version: str | None,
     source: Source,
 ) -> Row | Unreadable:
-    """The sum of all refunds that the order has now; one that cannot be read spoils the sum."""
+    """The sum of all current refunds of an order. If one cannot be read, the sum is refused."""
     back = Decimal(0)
     for n, refund in enumerate(refunds, start=1):
         value = payload.parse_amount(payload.value_at(refund, "total"))
@@ -166,5 +166,5 @@ def _order_field(source: Source) -> str:
 
 
 def _as_utc(moment: Any) -> str | None:
-    """WooCommerce's `_gmt` times carry no offset."""
+    """Parse WooCommerce's `_gmt` times, which have no offset."""
     return f"{moment}Z" if isinstance(moment, str) and moment and moment[-1].isdecimal() else None

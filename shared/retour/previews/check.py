@@ -1,6 +1,6 @@
-"""A sample of a file as its source would read it, row by row in words; what is doubtful, and a mapping to consider.
+"""Check a sample file: how its source reads it, row by row, what is doubtful, and a suggested mapping.
 
-Nothing is written, and nothing suggested is ever applied: a person puts it into the program.
+Nothing is written or applied; a person adds the mapping to the program.
 """
 
 from collections import Counter
@@ -24,17 +24,17 @@ from retour.sentences import sentence
 from retour.store.dry_run_ledger import DryRunLedger
 
 ROWS_SHOWN = 50
-"""Rows told in words."""
+"""Rows described."""
 EXAMPLES_MAX = 3
-"""Texts told of each column."""
+"""Example values per column."""
 READINGS = ("set_total", "take_back")
 SIGNED_READINGS = (*READINGS, "difference")
-"""What amounts could mean where one of them is below zero."""
+"""Possible meanings of amounts if any of them is negative."""
 TRANSLATED_FIELDS = {"reason": "reasons", "status": "statuses", "event_type": "event_types"}
 
 
 def check_sample(ports: SamplePorts, program: Program, source: Source, delivery: Delivery, body: bytes) -> Document:
-    """What a file of a source comes to, read by the source as it is declared today."""
+    """Read a sample by the source as it is declared now."""
     sample, language = Sample(ports, program, delivery, body), program.language
     opened = sample.open(source)
     document: Document = {"name": delivery.name, "source": source.name, "written": False}
@@ -97,7 +97,7 @@ def row_documents(reads: NormalisedRows, program: Program) -> list[Document]:
 
 
 def describe_record(read: Modification, language: str) -> str:
-    """What a record asks, as a sentence."""
+    """A record's change as a sentence."""
     change = read.change
     order = read.order_key or read.action_id or ""
     item = read.sku or read.line
@@ -117,7 +117,7 @@ def describe_record(read: Modification, language: str) -> str:
     return sentence(code, details, language)
 
 
-# Columns, and what stands in them
+# Columns and values
 
 
 def layout_document(opened: OpenedFile) -> Document:
@@ -128,13 +128,13 @@ def layout_document(opened: OpenedFile) -> Document:
 
 
 def table_by_layout(opened: OpenedFile, reads: NormalisedRows) -> RawTable:
-    """The columns of a file as its layout names them."""
+    """The columns of a file by their names in its layout."""
     rows = [row.fields for row, _ in reads if isinstance(row, Row)]
     return RawTable([name for name in opened.header if name], rows)
 
 
 def column_documents(table: RawTable, program: Program, source: Source, layout: str) -> Document:
-    """Each column with its field and its first texts; the texts that a mapping may translate; numbers and dates."""
+    """Each column with its field and first values; values a mapping may translate; numbers and dates."""
     fields = {name: field_of_column(name, layout, source) for name in table.columns}
     columns = {field: name for name, field in fields.items() if field}
     forms = source.mapping.get("date") or ()
@@ -157,7 +157,7 @@ def column_documents(table: RawTable, program: Program, source: Source, layout: 
 
 
 def value_documents(field: str, counted: Mapping[str, int], program: Program, source: Source) -> list[Document]:
-    """The sender's own words with what each of them means; nothing where a row that says it is refused."""
+    """The sender's values of a field with their meanings; empty if rows with the value are refused."""
     mapped: Mapping[str, str] = source.mapping.get(TRANSLATED_FIELDS[field], {})
     own = {"reason": program.reasons, "event_type": program.event_types}.get(field, ())
     return [
@@ -167,7 +167,7 @@ def value_documents(field: str, counted: Mapping[str, int], program: Program, so
 
 
 def field_of_column(column: str, layout: str, source: Source) -> str:
-    """The field a column is read as; empty where it is not read."""
+    """The field a column is read as; empty if it is ignored."""
     known = partner_layouts().get(layout)
     if known is not None:
         return known.field_of(column)[0]
@@ -180,18 +180,18 @@ def field_of_column(column: str, layout: str, source: Source) -> str:
 
 
 def is_read(column: str, layout: str, source: Source) -> bool:
-    """Whether a column is read, or is one that its layout is known to have besides."""
+    """Whether a column is read, or known to its layout as ignored."""
     known = partner_layouts().get(layout)
     return bool(field_of_column(column, layout, source)) or (known is not None and column in known.layout.known)
 
 
-# What amounts could mean
+# Possible meanings of amounts
 
 
 def possible_readings(sample: Sample, source: Source, opened: OpenedFile, reads: NormalisedRows) -> list[Document]:
-    """What the sample would come to if its amounts were new totals, what came back, or (where signed) differences.
+    """The result if amounts were new totals, returned amounts, or (if signed) differences.
 
-    Only where the file does not say it itself, row by row or by its layout.
+    Empty if the file or its layout states the meaning.
     """
     columns = {field_of_column(name, opened.layout, source): name for name in opened.header}
     says = {"change"} & (columns.keys() | set(source.mapping.get("constants", {}))) or source.mapping.get("statuses")
@@ -226,11 +226,11 @@ def reading_document(sample: Sample, means: str, reads: NormalisedRows, declared
     }
 
 
-# A mapping to consider
+# Suggested mapping
 
 
 def mapping_suggestion(sample: Sample, source: Source, table: RawTable | None) -> Document:
-    """A mapping by the names of the columns and the looks of their cells, and the sample as it would read then."""
+    """A mapping suggested by column names and values, with the sample as it would be read then."""
     program = sample.program
     found = suggest.suggest_mapping(table, program.language) if table else None
     if found is None:

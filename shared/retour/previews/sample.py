@@ -1,4 +1,4 @@
-"""Open a sample file without ingesting it: as its source would, or by its header."""
+"""Open a sample file without ingesting it: as its source would, or by its own header."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ from retour.ports import SamplePorts
 from retour.sentences import sentence
 
 ROWS_MAX = 200
-"""Rows looked at."""
+"""Rows examined."""
 VALUES_MAX = 50
-"""Different texts of one column that are told."""
+"""Distinct values kept per column."""
 
 Document = dict[str, Any]
 NormalisedRows = Sequence[tuple[Row | Unreadable, Normalised]]
@@ -28,7 +28,7 @@ NormalisedRows = Sequence[tuple[Row | Unreadable, Normalised]]
 
 @dataclass(frozen=True)
 class RawTable:
-    """The columns of a file in their own words, and what stands in its first rows."""
+    """A file's columns by their own names, with the values of its first rows."""
 
     columns: Sequence[str]
     rows: Sequence[Mapping[str, str]]
@@ -37,7 +37,7 @@ class RawTable:
         return [text for row in self.rows if (text := row.get(column, "").strip())]
 
     def count_values(self, column: str) -> dict[str, int]:
-        """The different texts of a column with how often each stands there, as they come."""
+        """The distinct values of a column with their counts, in order of appearance."""
         found: dict[str, int] = {}
         for text in self.texts(column):
             if text in found or len(found) < VALUES_MAX:
@@ -47,7 +47,7 @@ class RawTable:
 
 @dataclass(frozen=True)
 class Sample:
-    """One file, opened as often as it is asked about; with the OpenPGP keys of its source where it is encrypted."""
+    """A file that can be opened repeatedly, decrypted with its source's OpenPGP keys if needed."""
 
     ports: SamplePorts
     program: Program
@@ -64,7 +64,7 @@ class Sample:
         return list(islice(Normaliser(self.program, source, self.delivery).modifications(opened.rows), ROWS_MAX))
 
     def raw_table(self, source: Source) -> RawTable | None:
-        """By its own header, whatever that says; None where it has none."""
+        """The file by its own header; None if it has none."""
         opened = self.open(source, ANY_NAMES)
         if isinstance(opened, Refusal):
             return None

@@ -20,18 +20,18 @@ WITH_POINT = re.compile(r"-?(\d{1,3}(,\d{3})+|\d+)\.\d{1,2}")
 DATE_FORMATS = ("%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%Y/%m/%d", "%Y%m%d", "%d-%b-%Y")
 AMBIGUOUS_FORMATS = (("%d/%m/%Y", "%m/%d/%Y"), ("%d-%m-%Y", "%m-%d-%Y"), ("%d/%m/%y", "%m/%d/%y"))
 UNDECIDED = "?"
-"""Of dates: day and month could be either."""
+"""A date format whose day and month are ambiguous."""
 
 
 @cache
 def vocabulary() -> Mapping[str, str]:
-    """What columns are called in shops, folded, to the field they mean."""
+    """Common column names of shops, normalised, with their fields."""
     listed: dict[str, list[str]] = json.loads(files("retour.files").joinpath("suggestions.json").read_text("utf-8"))
     return {fold_name(name): field for field, names in listed.items() for name in (field, *names)}
 
 
 def suggest_mapping(table: RawTable, language: str) -> tuple[Document, list[Document]] | None:
-    """A mapping, and what only a person can tell; nothing where no column looks like an order or an action."""
+    """A mapping, and the questions only a person can answer; None if no column looks like an order or action."""
     by_field: dict[str, list[str]] = {}
     for name in table.columns:
         if field := vocabulary().get(fold_name(name)):
@@ -56,16 +56,16 @@ def suggest_mapping(table: RawTable, language: str) -> tuple[Document, list[Docu
 
 
 def with_mapping(source: Source, mapping: Mapping[str, Any]) -> Source:
-    """The source with a suggested mapping; what it declares beside its columns stays."""
+    """The source with a suggested mapping. Its own entries other than columns stay."""
     declared = {name: value for name, value in source.mapping.items() if name not in ("columns", "layout")}
     return replace(source, mapping={**mapping, **declared})
 
 
-# Numbers and dates
+# Number and date formats
 
 
 def guess_decimal_mark(amounts: Sequence[str]) -> str:
-    """The decimal mark that all amounts agree on, where one of them leaves no doubt; else nothing."""
+    """The decimal mark consistent with all amounts, if one of them is unambiguous; otherwise empty."""
     said = [text for text in amounts if text]
     commas, points = ([bool(form.fullmatch(text)) for text in said] for form in (WITH_COMMA, WITH_POINT))
     whole = [text.lstrip("-").isdigit() for text in said]
@@ -81,7 +81,7 @@ def guess_decimal_mark(amounts: Sequence[str]) -> str:
 
 
 def guess_date_format(dates: Sequence[str]) -> str:
-    """The one way to read all the dates; `?` where day and month could be either; nothing where ISO 8601 reads them."""
+    """The only format that reads all dates; `?` if day and month are ambiguous; empty for ISO 8601."""
     if not dates or all(matches_format(text, "") for text in dates):
         return ""
     for form in DATE_FORMATS:
@@ -106,7 +106,7 @@ def parse_date(text: str, form: str) -> datetime | None:
 
 
 def decimal_options(amounts: Sequence[str]) -> list[Document]:
-    """What each decimal mark makes of the amounts: one of them read so, and how many it cannot read."""
+    """What each decimal mark makes of an amount, and how many amounts it cannot read."""
 
     def read(text: str, mark: str) -> str:
         try:
@@ -118,7 +118,7 @@ def decimal_options(amounts: Sequence[str]) -> list[Document]:
 
 
 def date_options(texts: Sequence[str], declared: Sequence[str] = ()) -> list[Document]:
-    """What each way of writing dates makes of them, of the ways that read at least one."""
+    """What each date format makes of the dates, for formats that read at least one."""
 
     def read(text: str, form: str) -> str:
         found = parse_date(text, form)
@@ -130,7 +130,7 @@ def date_options(texts: Sequence[str], declared: Sequence[str] = ()) -> list[Doc
 
 
 def format_options(texts: Sequence[str], forms: Sequence[str], read: Callable[[str, str], str]) -> list[Document]:
-    """Each form with what it makes of the one text that tells most of them apart."""
+    """Each format with its reading of the text that best distinguishes them."""
     if not texts:
         return []
     example = max(dict.fromkeys(texts), key=lambda text: len({said for form in forms if (said := read(text, form))}))

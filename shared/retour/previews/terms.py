@@ -1,4 +1,4 @@
-"""Preview of terms: what an order would be paid, and how a new version affects pending actions."""
+"""Preview terms: what an order would be paid, and how a new version affects pending actions."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,12 +19,12 @@ from retour.intake import action_reports
 from retour.normalise import CellError
 
 LineAmounts = tuple[tuple[int, int], ...]
-"""Of each line the amount and the units that are left."""
+"""The remaining amount and units of each line."""
 
 
 @dataclass(frozen=True, slots=True)
 class PricedOrder:
-    """What one contract version pays for an order, line by line, in minor units of the program's currency."""
+    """The payout of an order by one contract version, by line, in minor units of the program's currency."""
 
     terms: Contract
     action: Action
@@ -37,7 +37,7 @@ class PricedOrder:
 
     @property
     def covers(self) -> bool:
-        """Whether the version is for such an order at all."""
+        """Whether the version covers such an order."""
         return self.terms.covers(self.action.event_type, self.action.partner)
 
 
@@ -46,7 +46,7 @@ def price_order(terms: Contract, action: Action, rests: LineAmounts) -> PricedOr
 
 
 def sold_amounts(action: Action) -> LineAmounts:
-    """Nothing has come back yet."""
+    """The amounts as sold, without returns."""
     return tuple((line.amount, line.quantity) for line in action.lines)
 
 
@@ -57,7 +57,7 @@ def remaining_amounts(head: ActionHead) -> LineAmounts:
 def hypothetical_action(
     program: Program, record: Mapping[str, Any], now: datetime, delivered: action_reports.DeliveredRates
 ) -> Action | Unreadable:
-    """An order that nobody reported, as if it were reported now, or on its day if that is still to come."""
+    """An unreported order, as if reported now, or on its event day if that is in the future."""
     read = action_reports.from_record("", record)
     if isinstance(read, Unreadable):
         return read
@@ -71,22 +71,22 @@ def hypothetical_action(
     return action_reports.action_from_report(read, program, nobody, delivered)
 
 
-# A version that is not recorded yet
+# Versions not recorded yet
 
 
 def with_terms(
     program: Program, document: Mapping[str, Any], now: datetime, lists: Mapping[str, Entries] | None = None
 ) -> Program:
-    """The program with the contract versions that a valid document would add; `lists` are those that were uploaded."""
+    """The program with the contract versions that a valid document would add. `lists` are the uploaded ones."""
     return replace(program, contracts=with_versions_of(document, program.contracts, now, lists))
 
 
 @dataclass(slots=True)
 class TermsEffect:
-    """What new terms would make of actions that can still change; per partner payouts before and after.
+    """The effect of new terms on actions that can still change: payouts per partner before and after.
 
-    `looked` counts them, `changed` those whose payout would be another, `by_action` those that keep the version of
-    their report whatever comes.
+    `looked`: actions examined; `changed`: those with another payout; `by_action`: those that keep the version of their
+    report.
     """
 
     looked: int = 0
@@ -102,7 +102,7 @@ class TermsEffect:
 def terms_effect(
     chosen: Iterable[tuple[Order, Action, ActionHead]], contracts: Sequence[Contract], now: datetime
 ) -> TermsEffect:
-    """If each action were changed, or repriced, once all of these versions are valid. Nothing of it is booked."""
+    """The effect if each action changed, or was repriced, once all these versions are valid. Nothing is booked."""
     found = TermsEffect()
     for _, action, head in chosen:
         found.looked += 1
@@ -124,6 +124,6 @@ def terms_effect(
 
 
 def future_terms(contracts: Sequence[Contract], event_type: str, partner: str, now: datetime) -> Contract | None:
-    """The version that will price once all those known are valid."""
+    """The version that prices changes once all known versions are valid."""
     last = max((start_of_day(one.valid_from, 0, one.time_zone) for one in contracts), default=now)
     return terms_at(contracts, event_type, partner, max(now, last))
