@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from typing import Any
 
 SECONDS = 26
-"""Of 29, less what a cold start takes of them."""
+"""29 seconds, less the longest cold start."""
 RESERVE_SECONDS = 2
-"""Seconds that are left to a function to say that its time is over."""
+"""Time left for the response to a timeout."""
 
 
 class TimeLimitError(BaseException):
-    """Raised wherever a call stands when its time is over; no `except Exception` holds it up."""
+    """Raised anywhere in a call when its time is over. Not caught by `except Exception`."""
 
 
 RETRY_SECONDS = 5
@@ -47,7 +47,7 @@ def seconds_left(context: Any) -> int:
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise TimeLimitError within, after so many seconds; never where no signal reaches, as outside the main thread."""
+    """Raise TimeLimitError inside the context after `seconds`; only in the main thread, where signals work."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -65,9 +65,9 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Whether the store failed or did not answer; not whether it was asked something wrong.
+    """Whether the store failed or is unavailable, as opposed to an invalid request.
 
-    Told by what the error says of itself, for botocore is not imported where nothing went wrong.
+    Judged by the error's attributes, since botocore may not be imported.
     """
     names = {f"{kind.__module__}.{kind.__name__}" for kind in type(error).__mro__}
     if "botocore.exceptions.ClientError" in names:

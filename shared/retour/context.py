@@ -1,4 +1,4 @@
-"""The context of a request, put together at the edge: of which program, by whom, when, and through which ports."""
+"""The context of a request, made at the edge: program, caller, time and ports."""
 
 import re
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Ports = TypeVar("Ports", bound=Clock, covariant=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context(Generic[Ports]):
-    """`key` is the caller's own id of the request, by which a repeat is known: an Idempotency-Key, or a form's id."""
+    """`key` is the caller's id of the request, which makes it idempotent: an Idempotency-Key or a form id."""
 
     ports: Ports
     program: Program

@@ -1,7 +1,6 @@
-"""What cannot be done, as one family of exceptions that explain themselves in the reader's language.
+"""Errors of requests, with messages in the reader's language.
 
-`errors.json` holds, by code, the HTTP status, the title (the same for every error of its kind) and the sentences that
-say what is wrong this time and what right looks like.
+`errors.json` has for each code the HTTP status, the title and the sentences with the reason and the correct form.
 """
 
 import json
@@ -52,7 +51,7 @@ class RequestError(Exception):
         return fill_in(self.entry["title"], {}, language)
 
     def sentence(self, language: str) -> str:
-        """What is wrong, where, and what right looks like."""
+        """The message: what is wrong, where, and the correct form."""
         texts = self.entry["sentences"].get(self.about)
         return fill_in(texts, self.details, language) if texts else sentence(self.code, self.details, language)
 
@@ -62,19 +61,19 @@ class RequestError(Exception):
 
 
 class InvalidRequestError(RequestError):
-    """What was asked does not hold together: the caller has to say it otherwise."""
+    """The request is invalid and must be changed."""
 
     statuses = (400, 413, 415, 422)
 
 
 class NotAllowedError(RequestError):
-    """This caller may not."""
+    """The caller lacks permission."""
 
     statuses = (403,)
 
 
 class NotFoundError(RequestError):
-    """It is not there, or it is another's: nobody is told which."""
+    """Missing, or not accessible to the caller; the two are not distinguished."""
 
     statuses = (404,)
 
@@ -83,13 +82,13 @@ class NotFoundError(RequestError):
 
 
 class ConflictError(RequestError):
-    """As things stand it cannot be done; at another time, or of another thing, it might."""
+    """The request conflicts with the current state."""
 
     statuses = (409,)
 
 
 def localize_member(member: Any, language: str) -> Any:
-    """A member with all that it says in a language."""
+    """A value with all its sentences in a language."""
     match member:
         case Sentence(code, details):
             return sentence(code, details, language)
@@ -108,5 +107,5 @@ def error_catalog() -> Mapping[str, Any]:
 
 
 def excerpt(text: Any) -> str:
-    """What somebody sent, as it can stand in a sentence."""
+    """The caller's text in a form safe for messages."""
     return sentences.excerpt(str(text), EXCERPT_CHARS_MAX)

@@ -1,4 +1,4 @@
-"""What a function needs from outside, by what it is for. The hub has all of them; a function asks for what it uses."""
+"""Ports: what functions need from outside, by purpose. The hub implements all; functions ask for those they use."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -18,10 +18,10 @@ from retour.store.source_state import SourceState
 
 class Clock(Protocol):
     def now(self) -> datetime:
-        """The business clock: UTC to the millisecond."""
+        """The business clock: UTC in milliseconds."""
 
     def real_now(self) -> datetime:
-        """The clock of signatures, TLS and tokens; nothing ever shifts it."""
+        """The real clock, for signatures, TLS and tokens."""
 
 
 class ProgramPort(Protocol):
@@ -47,7 +47,7 @@ class InboxPort(Protocol):
 
 class StatePort(Protocol):
     def state(self, program_id: str, source: str, /) -> SourceState:
-        """What is remembered of a source."""
+        """The state of a source."""
 
 
 class SecretPort(Protocol):
@@ -55,7 +55,7 @@ class SecretPort(Protocol):
     def secrets(self) -> Secrets: ...
 
     def secret(self, program_id: str, source: str, /) -> dict[str, Any]:
-        """What a source's sender and we know and nobody else; empty when nothing was ever agreed."""
+        """The secret of a source; empty if there is none."""
 
 
 class PaymentPort(Protocol):
@@ -67,7 +67,7 @@ class PaymentPort(Protocol):
 
 class QueuePort(Protocol):
     def send(self, queue: str, message: Mapping[str, Any], delay_seconds: int = 0, /) -> None:
-        """Put a message on one of our own queues; during a replay nothing is sent."""
+        """Send a message to one of our queues, except during a replay."""
 
 
 class SettingsPort(Protocol):
@@ -75,14 +75,14 @@ class SettingsPort(Protocol):
     def settings(self) -> Settings: ...
 
     def throttle(self, what: str, every: timedelta, /) -> bool:
-        """Whether this was not done within that time; per process, so a hint and no guarantee."""
+        """Whether `what` was not used within `every`. Per process, so only a hint."""
 
 
-# By what is done with them
+# By purpose
 
 
 class ReadPorts(Clock, ProgramPort, LedgerPort, DeliveryPort, StatePort, PaymentPort, Protocol):
-    """To read what is stored. The state keeps what signs the cursors of lists."""
+    """Read what is stored, with the state that holds the key for signing cursors."""
 
 
 class FilePorts(DeliveryPort, InboxPort, Protocol):
@@ -90,20 +90,20 @@ class FilePorts(DeliveryPort, InboxPort, Protocol):
 
 
 class CountingPorts(Clock, LedgerPort, DeliveryPort, Protocol):
-    """To count what a program's actions come to."""
+    """Count a program's actions."""
 
 
 class PostingPorts(Clock, ProgramPort, LedgerPort, DeliveryPort, InboxPort, QueuePort, Protocol):
-    """To post records and tell those who wait for them."""
+    """Post records and request replies."""
 
 
 class CredentialPorts(Clock, StatePort, SecretPort, SettingsPort, Protocol):
-    """To make, hand over and revoke what a source and its sender share."""
+    """Create, store and revoke credentials of sources."""
 
 
 class KeyPorts(CredentialPorts, ProgramPort, Protocol):
-    """The same, and the keys of the API."""
+    """Create and revoke credentials and API keys."""
 
 
 class SamplePorts(CredentialPorts, LedgerPort, Protocol):
-    """To open a sample and try its rows on the ledger."""
+    """Open a sample and simulate its rows."""

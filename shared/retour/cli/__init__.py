@@ -13,7 +13,7 @@ from retour.cli.client import ApiError, HubUnreachableError, UsageError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 done, 1 refused or rows failed, 2 wrong usage."""
+    """Run the command. Returns 0 for done, 1 for refused or failed rows, 2 for wrong usage."""
     from retour.cli.arguments import build_parser
     from retour.cli.screen import print_error
 
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_error(str(wrong))
         return 2
     except BrokenPipeError:
-        # `retour actions | head`: whoever read has enough. Python would complain again when it flushes at the end.
+        # The reader of a pipe (`| head`) has closed it. Python would complain again when flushing at exit.
         sys.stdout = None
         return 0
     except KeyboardInterrupt:

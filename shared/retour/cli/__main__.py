@@ -1,4 +1,4 @@
-"""`python -m retour.cli`, where the command itself is not on PATH."""
+"""`python -m retour.cli`, if the command is not on PATH."""
 
 import sys
 

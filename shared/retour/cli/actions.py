@@ -1,4 +1,4 @@
-"""retour actions: what partners are paid for, found by lock, partner or state; one with its history as a timeline."""
+"""retour actions: find actions by lock, partner or state, or show one with its history."""
 
 import argparse
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ def action_filters(arguments: argparse.Namespace) -> dict[str, str | None]:
 
 
 def find_action(hub: HubClient, path: str, wanted: str, as_of: str | None = None) -> dict[str, Any]:
-    """By its own id; else the newest action of the order of that id."""
+    """Find an action by its id, else the newest action of the order with that id."""
     try:
         return dict(hub.get(f"{path}/{quote(wanted, safe='')}", as_of=as_of))
     except ApiError as refused:
@@ -85,7 +85,7 @@ def show_action(action: Mapping[str, Any]) -> None:
 
 
 def show_event(event: Mapping[str, Any]) -> None:
-    """One entry of the history: when and what; what it did; who said it and where."""
+    """Print one entry of the history: time and code, effect, source."""
     said = [str(event.get("change", "")), *change_values(event)]
     echo(f"{event.get('applied_at') or event.get('received_at', '')}  {' '.join(said)}  {event.get('outcome', '')}")
     effect = event.get("effect") or {}

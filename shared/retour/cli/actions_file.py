@@ -1,4 +1,4 @@
-"""A file of actions in pieces that the API takes at once. What is right in it the hub says."""
+"""Split a file of actions into pieces the API accepts. The hub validates the content."""
 
 import csv
 import io
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 ACTIONS_MAX = 100
-"""As many as the hub takes in while the caller waits for the outcomes."""
+"""The number of actions the hub processes synchronously."""
 
 
 class ActionsFileError(Exception):
-    """The file cannot be cut; the text says where, and what right looks like."""
+    """The file cannot be split; the text says where and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """`skipped` is how many lines or records of the file lie before those of this piece."""
+    """`skipped` is the number of lines or records before this piece."""
 
     body: bytes
     media_type: str
@@ -39,7 +39,7 @@ def split_file(name: str, body: bytes, limit: int = ACTIONS_MAX) -> list[Piece]:
 
 
 def split_json(text: str, limit: int) -> Iterator[Piece]:
-    """A file that fits goes as it is; numbers of a longer one become texts, as they are written."""
+    """Pieces of a JSON file. A small file is unchanged; numbers of a larger one become text, as written."""
     try:
         document = json.loads(text, parse_float=str, parse_constant=str)
     except (ValueError, RecursionError) as error:
@@ -56,7 +56,7 @@ def split_json(text: str, limit: int) -> Iterator[Piece]:
 
 
 def split_csv(text: str, limit: int) -> Iterator[Piece]:
-    """Every piece has the header; the rows of one order stay together."""
+    """Pieces of a CSV file, each with the header. Rows of one order stay together."""
     lines = text.splitlines(keepends=True)
     header = next(iter(lines), "")
     delimiter = max(",;\t|", key=header.count)

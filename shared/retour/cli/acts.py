@@ -1,4 +1,4 @@
-"""retour act | undo | release | discard: what people decide about actions, records and deliveries."""
+"""retour act | undo | release | discard: people's decisions on actions, records and deliveries."""
 
 import argparse
 import re
@@ -19,11 +19,11 @@ ACT_FIELDS = (
     "reason", "note", "disposition", "sku", "line", "amount", "currency", "quantity", "partner_to", "to", "record",
 )  # fmt: skip
 FIELD_NAMES = {"partner_to": "partner", "to": "status", "record": "undoes"}
-"""Where an option is called otherwise, since the filters have the name."""
+"""Options named differently from their fields, because filters use the name."""
 
 
 def act(arguments: argparse.Namespace) -> int:
-    """One act on the actions named, or on all that the filters find; rehearsed with --dry-run."""
+    """Act on the named actions, or on all that match the filters; --dry-run simulates."""
     hub, program = hub_and_program(arguments)
     wanted = {name: value for name, value in action_filters(arguments).items() if value is not None}
     if bool(arguments.ids) == bool(wanted):
@@ -47,12 +47,12 @@ def act(arguments: argparse.Namespace) -> int:
 
 
 def form_reference(arguments: argparse.Namespace) -> dict[str, str]:
-    """A form has an id of its own, so that asking again after a cut line does nothing twice."""
+    """A new form id, so that a repeated request has no effect."""
     return {} if arguments.dry_run else {"reference": f"cli-{secrets.token_hex(8)}"}
 
 
 def undo(arguments: argparse.Namespace) -> int:
-    """A record, or all of a delivery."""
+    """Undo a record or a delivery."""
     return send_decision(arguments, "undo")
 
 
@@ -65,7 +65,7 @@ def discard(arguments: argparse.Namespace) -> int:
 
 
 def send_decision(arguments: argparse.Namespace, what: str) -> int:
-    """An id of a batch has a form of its own; any other is that of a record."""
+    """Send a decision. Batch ids have their own format; all others are records."""
     if BATCH_ID.fullmatch(arguments.id) and what != "undo":
         from retour.cli.decisions import decide_batch
 
@@ -76,7 +76,7 @@ def send_decision(arguments: argparse.Namespace, what: str) -> int:
     said = {name: value for name in ("reason", "note") if (value := getattr(arguments, name))}
     answer = hub.post(path, said | form_reference(arguments), dry_run=arguments.dry_run or None)
     if what == "release" and not (arguments.dry_run or arguments.json or exit_code(answer)):
-        # The decision itself moves nothing; the record that it let go does.
+        # The decision has no effect of its own; the released record has.
         answer["outcomes"] = [hub.get(path.removesuffix(f"/{what}"))]
     if answer.get("state") == "arriving":
         batch = wait_until_finished(hub, program, {"id": answer["batch"]})

@@ -1,4 +1,4 @@
-"""The command line of `retour`. Every command names its function, which is imported only when it runs."""
+"""The command line of `retour`. Commands are imported only when they run."""
 
 import argparse
 import os
@@ -17,7 +17,7 @@ PORT = 8400
 
 
 def lazy_command(where: str) -> Command:
-    """`module:function` below retour.cli, imported when it is called."""
+    """A command as `module:function` below retour.cli, imported when called."""
     module, name = where.split(":")
 
     def run(arguments: argparse.Namespace) -> int:

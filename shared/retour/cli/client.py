@@ -18,23 +18,23 @@ TIMEOUT_SECONDS = 60
 RETRY_SECONDS = 60
 RETRY_STATUSES = (429, 502, 503, 504)
 UNREACHABLE = (ConnectionRefusedError, socket.gaierror, ssl.SSLError, str)
-"""Why a request was never sent; a name that is not found and a proxy that refuses are texts to urllib."""
+"""Errors before a request was sent. urllib reports unknown names and refusing proxies as text."""
 
 
 class HubUnreachableError(Exception):
-    """Nobody answers, or it is not known where to ask. The text says what to do."""
+    """The hub is unreachable or unknown. The text says what to do."""
 
 
 class LostAnswer(HubUnreachableError):
-    """The hub was reached, and may have done what it was asked; what it said of it did not arrive."""
+    """The hub may have carried out the request, but its response was lost."""
 
 
 class UsageError(Exception):
-    """The command cannot be carried out as it was said."""
+    """The arguments do not make sense together."""
 
 
 class ApiError(Exception):
-    """The hub said no, with a problem document (RFC 9457) or at least a status."""
+    """The hub refused, with a problem document (RFC 9457) or at least a status."""
 
     def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
         super().__init__(status)
@@ -55,7 +55,7 @@ class ApiError(Exception):
 
 
 def describe_error(error: Mapping[str, Any]) -> str:
-    """`line 4, column 3, currency: …`, with what is known of it."""
+    """An error with its position: `line 4, column 3, currency: …`."""
     where = [f"{what} {error[what]}" for what in ("line", "column") if error.get(what)]
     where += [str(error["key"])] if error.get("key") else []
     return ": ".join(filter(None, (", ".join(where), str(error.get("detail", "")))))
@@ -74,7 +74,7 @@ class ApiResponse:
 
 @dataclass(frozen=True)
 class HubClient:
-    """One hub, as whoever holds this key. `ready` is the ready-file of a local one, else empty; `folder` holds it."""
+    """A hub, accessed with a key. `ready` is a local hub's ready-file, else empty; `folder` contains it."""
 
     url: str
     key: str
@@ -90,7 +90,7 @@ class HubClient:
         return self.call("POST", path, body, query=query).document
 
     def items(self, path: str, limit: int, **query: Any) -> dict[str, Any]:
-        """A list from the hub, page after page, up to the limit (0: all of it)."""
+        """A list, fetched page by page up to the limit (0: all of it)."""
         found: list[Any] = []
         cursor = None
         while True:
@@ -111,10 +111,10 @@ class HubClient:
         headers: Mapping[str, str] | None = None,
         again: bool = False,
     ) -> ApiResponse:
-        """The hub's answer below 400; Refused above. A hub that is starting or busy is asked again for a minute.
+        """A successful response; raises ApiError otherwise. A hub that is starting or busy is retried for a minute.
 
-        Asking again is safe: the hub recognises a delivery it has already taken in. `again`: where that holds for the
-        call, it is also sent again when its answer was lost on the way, as when a proxy closed the connection.
+        Retries are safe, since the hub recognises deliveries it already has. `again`: the call is idempotent and may
+        also be retried after a lost response.
         """
         asked = {name: query_text(value) for name, value in (query or {}).items() if value is not None}
         url = self.url.rstrip("/") + path + ("?" + urllib.parse.urlencode(asked) if asked else "")
@@ -125,7 +125,7 @@ class HubClient:
         while True:
             request = urllib.request.Request(url, body, sent, method=method)
             if self.key:
-                # A large file is fetched from where the answer points to, which the key is no business of.
+                # Large files redirect to a pre-signed URL, which must not get the key.
                 request.add_unredirected_header("Authorization", f"Bearer {self.key}")
             try:
                 answer = self._send(request)
@@ -158,7 +158,7 @@ class HubClient:
             ) from error
 
     def _opener(self) -> urllib.request.OpenerDirector:
-        """Trusts a local hub's own authority, and never asks a proxy for what is on this machine."""
+        """An opener that trusts a local hub's CA and uses no proxy for local addresses."""
         own = self.folder / "tls/ca.pem" if self.folder else None
         context = ssl.create_default_context(cafile=str(own) if own and own.exists() else None)
         handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=context)]
@@ -188,16 +188,16 @@ def parse_problem(body: bytes) -> Mapping[str, Any]:
         return {}
     if not isinstance(document, dict):
         return {}
-    # A gateway in front of the hub says {"message": …}.
+    # A gateway in front of the hub responds with {"message": …}.
     return document if "detail" in document or "title" in document else {"detail": document.get("message")}
 
 
 def connect(
     *, url: str | None, key: str | None, ready_file: str | None, data: str | None, program: str | None = None
 ) -> HubClient:
-    """The hub that was named; else the local one, by its ready-file.
+    """The hub given by the options, else the local one from its ready-file.
 
-    On the local hub a command about one program uses that program's own key, and any other the admin's.
+    For a local hub, commands for one program use that program's key, all others the admin's.
     """
     if url:
         if not key:
@@ -219,7 +219,7 @@ def connect(
 
 
 def find_ready_file(ready_file: str | None, data: str | None) -> Path | None:
-    """The ready-file that was named, or the one of this folder or the nearest above it."""
+    """The given ready-file, or the nearest one in this folder or above."""
     if ready_file or data:
         path = Path(ready_file) if ready_file else Path(str(data)) / "ready.json"
         return path if path.is_file() else None
@@ -230,7 +230,7 @@ def find_ready_file(ready_file: str | None, data: str | None) -> Path | None:
 def poll(
     ask: Callable[[], Any], *, seconds: float, every: float = 0.25, sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[Any]:
-    """What `ask` says, again and again, until the seconds are over."""
+    """Call `ask` repeatedly until the time is over, yielding its results."""
     deadline = time.monotonic() + seconds
     while True:
         yield ask()

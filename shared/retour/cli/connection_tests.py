@@ -35,7 +35,7 @@ def test(arguments: argparse.Namespace) -> int:
 
 
 def run_test(hub: HubClient, program: str, source: str, *, wait: bool, quiet: bool) -> Mapping[str, Any]:
-    """The trial when it is over, or when it waits for somebody and we shall not."""
+    """Run a connection test. Returns it when it ends, or waits for a person and `wait` is false."""
     path = f"/v1/programs/{program}/sources/{quote(source, safe='')}"
     shown: dict[str, str] = {}
     trial: Mapping[str, Any] = hub.post(f"{path}/test", {})["test"]
@@ -62,7 +62,7 @@ def follow_test(hub: HubClient, path: str, trial: Mapping[str, Any], wait: bool)
 
 
 def print_new_steps(trial: Mapping[str, Any], shown: dict[str, str]) -> None:
-    """The steps that came further since the last look."""
+    """Print the steps that have progressed."""
     for step in trial["steps"]:
         said = f"{step['state']} {step['explanation']}"
         if step["state"] in ("open", "running") or shown.get(step["step"]) == said:

@@ -1,4 +1,4 @@
-"""retour release | discard | correct | forget | redrive: decisions of people."""
+"""retour release | discard | correct | forget | redrive: people's decisions."""
 
 import argparse
 from typing import Any
@@ -13,7 +13,7 @@ from retour.cli.screen import echo, print_json
 
 
 def decide_batch(arguments: argparse.Namespace, what: str) -> int:
-    """A whole delivery goes on, or is dropped."""
+    """Release or discard a delivery."""
     if arguments.reason:
         raise UsageError("A whole batch is decided upon with --note; --reason is for a single record.")
     hub, program = hub_and_program(arguments)
@@ -32,7 +32,7 @@ def decide_batch(arguments: argparse.Namespace, what: str) -> int:
 
 
 def correct(arguments: argparse.Namespace) -> int:
-    """Refused rows sent again: one with new fields, or many with one value in the place of another."""
+    """Send refused rows again, one with new fields or many with a replaced value."""
     hub, program = hub_and_program(arguments)
     if bool(arguments.set) == bool(arguments.row and arguments.field):
         raise UsageError("Say either --set COLUMN OLD NEW, or --row PLACE with --field COLUMN=VALUE.")

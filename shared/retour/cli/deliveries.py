@@ -15,7 +15,7 @@ from retour.cli.screen import echo, format_counts, print_json, print_table, prog
 
 FILE_MAX = 4 * 1024 * 1024
 OPEN_STATES = ("arriving", "working")
-# A large file is worked on for minutes; after this long without a step forward it is better looked at later.
+# Large files take minutes; without progress for this long, stop waiting.
 WAIT_SECONDS = 600
 ARRIVE_SECONDS = 120
 FAILED_OUTCOMES = ("refused", "held")
@@ -37,7 +37,7 @@ def report(arguments: argparse.Namespace) -> int:
         for part in parts:
             path = f"/v1/programs/{program}/actions"
             answer = hub.call("POST", path, part.body, content_type=part.media_type, again=True).document
-            if answer["state"] == "arriving":  # Orders of many lines: stored, and read later.
+            if answer["state"] == "arriving":  # Orders with many lines are stored and processed later.
                 answer = wait_until_finished(hub, program, answer)
             if answer["state"] == "refused" and not answer["outcomes"]:
                 raise ApiError(0, {"code": answer.get("code"), "detail": answer.get("explanation")})
@@ -58,13 +58,13 @@ def report(arguments: argparse.Namespace) -> int:
 
 
 def batches_of(before: Mapping[str, int]) -> str:
-    """The batches that told something first, and how much of it each."""
+    """The batches that had the first outcomes, with the number of records."""
     named = [f"{count} in batch {batch}" for batch, count in list(before.items())[:BATCHES_NAMED]]
     return ", ".join(named) + (", …" if len(before) > BATCHES_NAMED else "")
 
 
 def with_file_place(outcome: Mapping[str, Any], skipped: int) -> dict[str, Any]:
-    """With the place in the whole file, where only a piece of it was sent."""
+    """Convert a place in a piece to one in the whole file."""
     record = str(outcome["record"])
     return {**outcome, "record": str(int(record) + skipped) if record.isdigit() else record}
 
@@ -103,7 +103,7 @@ def send(arguments: argparse.Namespace) -> int:
 
 
 def print_handover(arguments: argparse.Namespace, source: str, body: bytes, batch: str = "") -> int:
-    """What was sent, so that it can be found again; what became of it nobody has waited for."""
+    """Print what was sent and how to find it, without waiting for the outcome."""
     sent = {
         "name": arguments.file.name,
         "size": len(body),
@@ -163,7 +163,7 @@ def pull(arguments: argparse.Namespace) -> int:
 
 
 def wait_for_pull(hub: HubClient, path: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The visit that was asked for, as the hub reports it when it is over."""
+    """Wait for a requested poll and return its report."""
     for source in poll(lambda: hub.get(path), seconds=ARRIVE_SECONDS):
         visit = source.get("last_visit") or {}
         if str(visit.get("started", "")) >= str(asked["asked_at"]):
@@ -172,7 +172,7 @@ def wait_for_pull(hub: HubClient, path: str, asked: Mapping[str, Any]) -> Mappin
 
 
 def wait_for_reconcile(hub: HubClient, path: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What was read of a shop or of Salesforce, once all of it was."""
+    """Wait for a requested reconcile until it is complete."""
     for source in poll(lambda: hub.get(path), seconds=ARRIVE_SECONDS):
         found = source.get("last_reconciled") or {}
         if str(found.get("at", "")) >= str(asked["asked_at"]):
@@ -185,7 +185,7 @@ def wait_for_reconcile(hub: HubClient, path: str, asked: Mapping[str, Any]) -> M
 def upload(
     hub: HubClient, program: str, source: str, name: str, body: bytes, *, dry_run: bool = False
 ) -> dict[str, Any]:
-    """The batch a file became, by the API: at once, or by a pre-signed address where it is too large for that."""
+    """Upload a file, directly or by a pre-signed URL if it is large. Returns its batch."""
     query = {"name": name, "source": source, "dry_run": True if dry_run else None}
     with progress_bar(f"sending {name}"):
         if len(body) <= FILE_MAX:
@@ -205,7 +205,7 @@ def upload(
 
 
 def wait_until_finished(hub: HubClient, program: str, batch: Mapping[str, Any]) -> dict[str, Any]:
-    """The batch when it is done, refused or held; waited for as long as it comes on."""
+    """Wait until a batch is done, refused or held, as long as it progresses."""
     identity = batch.get("id") or batch["batch"]
     path = f"/v1/programs/{program}/batches/{identity}"
     with progress_bar(f"{batch.get('name') or identity}: working") as bar:
@@ -226,7 +226,7 @@ def wait_until_finished(hub: HubClient, program: str, batch: Mapping[str, Any]) 
 
 
 def so_far(state: Mapping[str, Any]) -> str:
-    """How far a file has come: `12,000 of 200,000 rows, 40 refused, 3 minutes left`."""
+    """The progress of a file: `12,000 of 200,000 rows, 40 refused, 3 minutes left`."""
     far = state.get("progress")
     if not far:
         return str(state["state"])
@@ -242,7 +242,7 @@ def so_far(state: Mapping[str, Any]) -> str:
 def wait_for_arrival(
     hub: HubClient, program: str, source: str, before: set[str], *, sha256: str, name: str
 ) -> Mapping[str, Any] | None:
-    """The new delivery of a source that has these very bytes, or at least that name."""
+    """Wait for a source's new delivery with this hash or name."""
     with progress_bar(f"{name}: arriving"):
         for items in poll(lambda: recent_batches(hub, program, source), seconds=ARRIVE_SECONDS):
             for item in items:
@@ -262,7 +262,7 @@ def batch_ids(hub: HubClient, program: str, source: str) -> set[str]:
 
 
 def pick_source(hub: HubClient, program: str, channel: str) -> str:
-    """The only source of the channel that takes files; of several for the API the one of kind standard."""
+    """The source of a channel that takes files: the only one, or for the API the one of kind standard."""
     names = sources_of_channel(hub, program, channel)
     if channel == "api" and len(names) > 1:
         declared = declared_sources(hub, program)
@@ -310,7 +310,7 @@ def host_and_port(said: str | None, known: Mapping[str, Any], usual: int) -> tup
 
 
 def exit_code(batch: Mapping[str, Any]) -> int:
-    """1 where the batch or any row of it was refused or waits for a person; of one sent before, as it was then."""
+    """1 if the batch or any row was refused or held, also for a repeated batch."""
     counts = batch.get("first_counts") or batch.get("counts", {})
     failed = batch.get("state") in FAILED_OUTCOMES or any(counts.get(outcome) for outcome in FAILED_OUTCOMES)
     return 1 if failed else 0

@@ -19,7 +19,7 @@ SECONDS = 10
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`fix` is what to do about it, for a person."""
+    """A check. `fix` says what to do about a problem."""
 
     name: str
     state: str
@@ -76,7 +76,7 @@ def api_check(hub: HubClient) -> Check:
 
 
 def hub_checks(hub: HubClient) -> list[Check]:
-    """What the hub says about its own queues, deliveries and sources."""
+    """Checks of the hub's queues, deliveries and sources."""
     try:
         said = hub.get("/v1/doctor")
     except ApiError as refused:
@@ -87,7 +87,7 @@ def hub_checks(hub: HubClient) -> list[Check]:
 
 
 def sftp_check(hub: HubClient, program: str, source: str, access: Mapping[str, Any]) -> Check:
-    """A login with the source's own key, by the OpenSSH client."""
+    """Log in with the source's own key, by the OpenSSH client."""
     name = f"SFTP login of {program}/{source}"
     where = hub.ready["sftp"]
     known_hosts = hub.folder / "known_hosts" if hub.folder else None
@@ -137,6 +137,6 @@ def print_mails(hub: HubClient, *, as_json: bool) -> int:
 
 
 def sent_mails(hub: HubClient) -> list[dict[str, Any]]:
-    """What a local hub has sent, newest last."""
+    """Mails sent by a local hub, newest last."""
     found: list[dict[str, Any]] = hub.get("/v1/mails").get("items", [])
     return found

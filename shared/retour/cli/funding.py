@@ -18,7 +18,7 @@ OPTIONS = {
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """0: no date fails; 1: some do."""
+    """Exit code 0 if no date fails, else 1."""
     given = {name: getattr(arguments, option) for option, name in OPTIONS.items()}
     figures = {name: value for name, value in given.items() if value is not None}
     asks_hub = arguments.contract is not None or not (figures or arguments.preset)
@@ -39,7 +39,7 @@ def of_program(arguments: argparse.Namespace, figures: Mapping[str, Any]) -> dic
 
 
 def of_figures(preset: str | None, figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Worked out here: no hub is needed for a proof about the calendar."""
+    """Check figures locally: the proof needs no hub."""
     from retour.money.asked import FigureFault, policy_of
     from retour.money.funding import check_document, check_policy
     from retour.money.presets import funding_presets
@@ -78,7 +78,7 @@ def show(found: Mapping[str, Any]) -> None:
 
 
 def fix_text(fix: Mapping[str, Any] | None) -> str:
-    """The lock and the statement day that make it better; empty where nothing does, or nothing need."""
+    """The better lock and statement day; empty if none is needed or possible."""
     if fix is None:
         return ""
     day = f", statement on day {fix['statement_day']}" if fix["statement_day"] else ""

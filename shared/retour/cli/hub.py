@@ -1,4 +1,4 @@
-"""Which hub and which program a command means."""
+"""Resolve the hub and program of a command."""
 
 import argparse
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ def connect_hub(arguments: argparse.Namespace, program: str | None = None) -> Hu
 
 
 def hub_and_program(arguments: argparse.Namespace) -> tuple[HubClient, str]:
-    """The program that was named, or the only one there is."""
+    """The named program, or the only one."""
     hub = connect_hub(arguments)
     program = arguments.program or pick_only(program_ids(hub), "program", "--program")
     return connect_hub(arguments, program), program
@@ -26,20 +26,20 @@ def program_ids(hub: HubClient) -> list[str]:
 
 
 def declared_sources(hub: HubClient, program: str) -> Mapping[str, Mapping[str, Any]]:
-    """The sources of a program as its document declares them."""
+    """The sources declared in a program."""
     found: Mapping[str, Mapping[str, Any]] = program_document(hub, program).get("sources", {})
     return found
 
 
 def program_document(hub: HubClient, program: str) -> Mapping[str, Any]:
-    """The program as it was applied last."""
+    """The newest version of a program's document."""
     answer = hub.get(f"/v1/programs/{program}")
     inner: Mapping[str, Any] = answer.get("document", answer)
     return inner
 
 
 def source_access(hub: HubClient, program: str, source: str) -> Mapping[str, Any]:
-    """What a local hub says it takes to use a source; nothing for a hub elsewhere."""
+    """A local hub's access data of a source; empty for other hubs."""
     found: Mapping[str, Any] = hub.ready.get("programs", {}).get(program, {}).get("sources", {}).get(source, {})
     return found
 
@@ -62,7 +62,7 @@ def read_file(path: Path) -> bytes:
 
 
 def hub_knows(found: Any) -> bool:
-    """Whether the hub knows it: False where it says 404."""
+    """Whether the hub has it: False on 404."""
     try:
         found()
     except ApiError as refused:

@@ -62,7 +62,7 @@ SECRET_COLUMNS = ("what", "id", "tail", "made_at", "made_by", "last_used_at")
 
 
 def print_keys(hub: HubClient, program: str, arguments: argparse.Namespace) -> int:
-    """What there is, and when it was last used: to be looked at before anything is revoked."""
+    """List keys and secrets with their last use, for review before revoking one."""
     of_source = bool(arguments.source)
     found = hub.get(secrets_path(program, arguments.source) if of_source else f"/v1/programs/{program}/keys")
     if arguments.json:
@@ -74,7 +74,7 @@ def print_keys(hub: HubClient, program: str, arguments: argparse.Namespace) -> i
 
 
 def revoke_key(hub: HubClient, program: str, arguments: argparse.Namespace) -> int:
-    """For good: whoever still uses it is turned away."""
+    """Revoke a key permanently."""
     path = f"/v1/programs/{program}/keys/{quote(arguments.revoke, safe='')}"
     if arguments.source:
         known = hub.get(secrets_path(program, arguments.source))["items"]
@@ -94,7 +94,7 @@ def revoke_key(hub: HubClient, program: str, arguments: argparse.Namespace) -> i
 
 
 def rotate_secret(hub: HubClient, program: str, arguments: argparse.Namespace) -> int:
-    """A second secret: both are believed until the first is revoked."""
+    """Add a second secret. Both are valid until the first is revoked."""
     if not arguments.source:
         raise UsageError(f"Of which source? retour keys --source S --rotate {arguments.rotate}")
     made = hub.post(f"{secrets_path(program, arguments.source)}/{arguments.rotate}/rotate", {})
@@ -113,7 +113,7 @@ def secrets_path(program: str, source: str) -> str:
 
 
 def set_secret(hub: HubClient, program: str, source: str | None, what: str) -> int:
-    """A secret comes from the keyboard or from standard input, never from the command line, which everybody sees."""
+    """Read a secret from the terminal or standard input, never from arguments, which other users can see."""
     if not source:
         raise UsageError(f"Of which source? retour keys --source S --set {what}")
     if sys.stdin.isatty() and what == "password":
@@ -129,7 +129,7 @@ def set_secret(hub: HubClient, program: str, source: str | None, what: str) -> i
 
 
 def create_key_pair(hub: HubClient, program: str, arguments: argparse.Namespace) -> int:
-    """A further OpenPGP key of a source: the secret half stays with the hub, the public one is for the sender."""
+    """Create an OpenPGP key pair. The secret key stays in the hub, the public one is for the sender."""
     if not arguments.source:
         raise UsageError("Of which source? retour keys --source S --pgp")
     made = hub.post(f"/v1/programs/{program}/sources/{quote(arguments.source, safe='')}/openpgp", {})
@@ -148,9 +148,9 @@ LIST_SECRETS = ("signing", "callback", "tokens")
 
 
 def create_first_key(stack: str) -> int:
-    """The key of whoever installed the stack: nobody has one yet who could make it, so it takes their AWS credentials.
+    """Create the first admin key of a stack with the AWS credentials of whoever installed it.
 
-    It is written as the hub itself writes keys: only its hash, in the ledger's table.
+    It is stored like all keys: only its hash, in the ledger's table.
     """
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError

@@ -90,7 +90,7 @@ def show_batch(batch: Mapping[str, Any]) -> None:
     outcomes = list(batch.get("outcomes") or ())
     if not outcomes:
         return
-    # What failed comes first: it is what somebody has to do something about.
+    # Failures first, since somebody has to act on them.
     outcomes.sort(key=lambda outcome: outcome.get("outcome") not in ("refused", "held", "waiting"))
     columns = ("record", "order_id", "outcome", "code")
     rows = (
@@ -111,7 +111,7 @@ def show_batch(batch: Mapping[str, Any]) -> None:
 
 
 def show_preview(batch: Mapping[str, Any]) -> None:
-    """What it would come to for the partners, what is doubtful about it, and what a release changed of that."""
+    """The preview by partner, what is doubtful, and what changed on release."""
     preview = batch.get("preview") or batch
     for warning in preview.get("warnings") or ():
         echo(f"  {warning['explanation']} [{warning['code']}]", style="yellow")
@@ -146,7 +146,7 @@ def show_preview(batch: Mapping[str, Any]) -> None:
 
 
 def format_other_basis(row: Mapping[str, Any]) -> str:
-    """What the terms basis that was not agreed would pay, where that is something else."""
+    """The payout by the terms basis that was not agreed, if different."""
     other = row.get("other_basis")
     return f" ({other['basis']}: {other['payout']})" if other else ""
 

@@ -1,4 +1,4 @@
-"""retour payout-accounts and tax-treatments: who is paid where, and how it is taxed."""
+"""retour payout-accounts and tax-treatments: where partners are paid, and how they are taxed."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""retour payments: batches of what is paid, proposed, approved, handed out for the bank and confirmed."""
+"""retour payments: propose, approve, export and confirm payment batches."""
 
 import argparse
 import re
@@ -47,7 +47,7 @@ def propose(hub: Hub, path: str, arguments: argparse.Namespace) -> int:
 
 
 def approve(hub: Hub, path: str, arguments: argparse.Namespace) -> int:
-    """Of what is shown: somebody who changes the batch meanwhile cannot have it approved."""
+    """Approve exactly the contents shown; refused if they have changed meanwhile."""
     one = place(path, arguments.id)
     looked = hub.get(one)
     show(hub.post(f"{one}/approve", {"contents": looked["contents"]}), arguments)
@@ -62,7 +62,7 @@ def export(hub: Hub, path: str, arguments: argparse.Namespace) -> int:
 
 
 def confirm(hub: Hub, path: str, arguments: argparse.Namespace) -> int:
-    """1: some rows were refused."""
+    """Exit code 1 if any row was refused."""
     one, query = f"{place(path, arguments.id)}/confirm", {"dry_run": True} if arguments.dry_run else {}
     day = {"day": arguments.day} if arguments.day else {}
     if arguments.file:

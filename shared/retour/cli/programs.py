@@ -18,7 +18,7 @@ PROGRAM_LINE = re.compile(rb"""^[{\s]*["']?program["']?\s*:\s*["']?([a-z][a-z0-9
 
 
 def apply(arguments: argparse.Namespace) -> int:
-    """The file goes to the hub as it is and the hub judges it, so what it says about a line is about that line."""
+    """Send the file unchanged, so that the hub's errors refer to its lines."""
     body = read_file(arguments.file)
     found = PROGRAM_LINE.search(body)
     if found is None:
@@ -53,7 +53,7 @@ def confirm() -> bool:
 
 
 def print_term_changes(looked_at: Mapping[str, Any]) -> None:
-    """Whose terms change when, and what pending payouts would come to at their next change."""
+    """Print whose terms change and when, and the effect on pending payouts at their next change."""
     terms, pending = looked_at.get("terms", ()), looked_at.get("pending")
     if terms:
         rows = [
@@ -85,13 +85,13 @@ def print_term_changes(looked_at: Mapping[str, Any]) -> None:
 
 
 def tell_subscriptions(looked_at: Mapping[str, Any]) -> None:
-    """Which messages shops are to send, for what their sources count by."""
+    """Print the messages shops have to send, by the source's basis."""
     for one in looked_at.get("subscriptions", ()):
         echo(one["explanation"])
 
 
 def first_day(moment: str | None) -> str:
-    """The day on which terms begin; with the time of day where that is not midnight."""
+    """The day on which terms begin; with the time unless it is midnight."""
     if moment is None:
         return "now"
     return moment[:10] if moment[10:19] == "T00:00:00" else moment
@@ -112,7 +112,7 @@ def terms_label(terms: Mapping[str, Any] | None) -> str:
 
 
 def print_applied(name: str, applied: dict[str, Any]) -> None:
-    """What is in force, and the secrets of what is new: nobody shows them again."""
+    """Print the version in force and the new secrets, which are shown only once."""
     same = "" if applied["changed"] else ", unchanged"
     echo(f"Program {name} is in force, version {applied['version']}{same}.", style="green")
     if applied.get("api_key"):
@@ -124,7 +124,7 @@ def print_applied(name: str, applied: dict[str, Any]) -> None:
 
 
 def new(arguments: argparse.Namespace) -> int:
-    """A file that is there already stays as it is."""
+    """Create a program file. An existing one is kept."""
     from retour.setup.presets import program_text
 
     program = arguments.id or (arguments.file.stem if arguments.file else "my-program")
@@ -179,7 +179,7 @@ def check(arguments: argparse.Namespace) -> int:
 
 
 def parse_program(path: Path, body: bytes) -> dict[str, Any] | None:
-    """The document; None, after a sentence for each line at fault, in the program's language, when it is wrong."""
+    """Parse a program. On errors prints a sentence per line, in the program's language, and returns None."""
     from retour.setup.program_file import language_of
     from retour.setup.program_file import parse_program as judged
 

@@ -1,4 +1,4 @@
-"""retour rates: rates of foreign currencies sent to the hub, and those that hold."""
+"""retour rates: send exchange rates, and show those in force."""
 
 import argparse
 from pathlib import Path
@@ -10,7 +10,7 @@ from retour.cli.screen import echo, format_counts, print_json, print_table
 
 
 def rates(arguments: argparse.Namespace) -> int:
-    """Send a file; without one, show what holds today or on a day."""
+    """Send a file; without one, show the rates of a day, by default today."""
     hub, program = hub_and_program(arguments)
     path = f"/v1/programs/{program}/rates"
     if arguments.file is None:

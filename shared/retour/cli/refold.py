@@ -10,7 +10,7 @@ from retour.cli.screen import echo, format_counts, print_json, print_table, prog
 
 
 def refold(arguments: argparse.Namespace) -> int:
-    """Every open action of the program, as far as each call looks, until the end."""
+    """Refold all open actions of a program, in as many calls as needed."""
     hub, program = hub_and_program(arguments)
     path, cursor = f"/v1/programs/{program}/refold", None
     counts: Counter[str] = Counter()

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-# A pipe has no width; a table folded at 80 columns is of no use in a log.
+# A pipe has no width, and a table wrapped at 80 columns is useless in a log.
 PIPE_WIDTH = 180
 GREEN, RED, YELLOW, DIM = "green", "red", "yellow", "dim"
 COLOURS = {
@@ -64,7 +64,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
 
 
 def print_facts(pairs: Iterable[tuple[str, Any]]) -> None:
-    """One thing, fact by fact; what is empty is left out."""
+    """Print fields and values, without empty ones."""
     grid = Table.grid(padding=(0, 2))
     for name, value in pairs:
         if value not in (None, "", {}, []):
@@ -78,12 +78,12 @@ def format_counts(counts: Mapping[str, int]) -> str:
 
 
 PERCENT = 100
-"""The length of a bar whose end is told as a share."""
+"""The length of a bar for percentages."""
 
 
 @contextmanager
 def progress_bar(what: str, total: int | None = None) -> Iterator["Bar"]:
-    """A bar on the terminal (a spinner where the end is not known); nothing where nobody looks."""
+    """A progress bar, or a spinner if the total is unknown; nothing if the output is no terminal."""
     columns = [SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn()]
     counter = MofNCompleteColumn() if total and total != PERCENT else TimeElapsedColumn()
     with Progress(*columns, counter, console=stderr_console(), transient=True, disable=not sys.stderr.isatty()) as bars:
@@ -99,5 +99,5 @@ class Bar:
         self._bars.advance(self._task, by)
 
     def say(self, what: str, percent: int | None = None) -> None:
-        """What is done now, and how much of a bar of PERCENT that is."""
+        """Set the text, and the percentage of a bar of length PERCENT."""
         self._bars.update(self._task, description=what, completed=percent, total=None if percent is None else PERCENT)

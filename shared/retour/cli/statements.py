@@ -1,4 +1,4 @@
-"""retour statements: those that were made, one with its lines, and its CSV."""
+"""retour statements: list statements, show one with its lines, or download its CSV."""
 
 import argparse
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ def statements(arguments: argparse.Namespace) -> int:
 
 
 def payment_text(payment: Mapping[str, Any]) -> str:
-    """`paid on 2026-12-15 in 2026-12-15~0a1b2c3d4e5f`; empty while it is in no batch."""
+    """`paid on 2026-12-15 in 2026-12-15~0a1b2c3d4e5f`; empty if it is in no batch."""
     if payment["state"] == "open":
         return ""
     day = f" on {payment['day']}" if payment["day"] else ""
@@ -65,7 +65,7 @@ def show(found: dict[str, Any]) -> None:
 
 
 def billing_groups(arguments: argparse.Namespace) -> int:
-    """Those in force with their next statements; with a file, as if that program were applied."""
+    """The groups in force with their next statements; with a file, those of that program."""
     hub, program = hub_and_program(arguments)
     path = f"/v1/programs/{program}/billing-groups"
     found = hub.post(path, {"draft": text_of(arguments.file)}) if arguments.file else hub.get(path)
@@ -81,7 +81,7 @@ def billing_groups(arguments: argparse.Namespace) -> int:
 
 
 def tell_coming(found: Mapping[str, Any]) -> None:
-    """The next statements of each group, as it stands."""
+    """Print the next statements of each group."""
     rows = [(one["billing_group"], one["day"], one["days"] or "", one["actions"], one["payout"], one["due"])
             for one in found["coming"]]  # fmt: skip
     columns = ("billing group", "next statement", "days in it", "actions", "payout", "due")

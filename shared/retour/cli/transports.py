@@ -1,4 +1,4 @@
-"""A file on its way as a merchant sends it: by OpenSSH, by SMTP, by a pre-signed address."""
+"""Send a file as merchants do: by OpenSSH, SMTP or a pre-signed URL."""
 
 import shutil
 import smtplib
@@ -18,7 +18,7 @@ MEDIA_TYPES = {".csv": ("text", "csv"), ".tsv": ("text", "tab-separated-values")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """`known_hosts`: of a local hub, whose host key is new with every data folder; else the user's own file."""
+    """`known_hosts` is a local hub's, whose host key differs per data folder; else the user's own."""
 
     host: str
     port: int
@@ -55,7 +55,7 @@ def run_sftp(login: Login, batch: str) -> subprocess.CompletedProcess[str]:
 
 
 def quote_sftp_name(name: str) -> str:
-    """A name as a batch of `sftp` reads it."""
+    """Quote a name for a batch file of `sftp`."""
     return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
@@ -68,7 +68,7 @@ class Envelope:
 
 
 def send_mail(envelope: Envelope, name: str, body: bytes, subject: str = "Returns") -> None:
-    """Mail with the file attached."""
+    """Send a mail with the file attached."""
     message = EmailMessage()
     message["From"] = envelope.sender
     message["To"] = envelope.recipient
@@ -103,7 +103,7 @@ def decode_reply(said: bytes | str) -> str:
 
 
 def put_to_url(url: str, body: bytes) -> None:
-    """To a pre-signed address."""
+    """Upload to a pre-signed URL."""
     request = urllib.request.Request(url, body, {"Content-Type": "application/octet-stream"}, method="PUT")
     try:
         with urllib.request.urlopen(request, timeout=SECONDS):

@@ -1,4 +1,4 @@
-"""retour up: the whole hub on this machine."""
+"""retour up: run the hub on this machine."""
 
 import argparse
 import os
@@ -13,7 +13,7 @@ INFRA = ROOT / "infra"
 
 
 def up(arguments: argparse.Namespace) -> int:
-    """Becomes the hub's own process, so that Ctrl-C and SIGTERM reach it alone."""
+    """Replace this process by the hub, so that it receives Ctrl-C and SIGTERM itself."""
     command, environment = local_hub(arguments.data, arguments.port, ready_file=arguments.ready_file, now=arguments.now)
     sys.stdout.flush()
     os.execve(command[0], command, environment)
@@ -22,7 +22,7 @@ def up(arguments: argparse.Namespace) -> int:
 def local_hub(
     data: str | Path, port: int, *, ready_file: str | Path | None = None, now: str | None = None
 ) -> tuple[list[str], dict[str, str]]:
-    """The command that runs the local hub, and its environment."""
+    """The command and environment of the local hub."""
     if not (INFRA / "local/__main__.py").is_file():
         raise UsageError("The local hub runs from a checkout of Retour: git clone, make install, .venv/bin/retour up")
     command = [sys.executable, "-m", "local", "--port", str(port), "--data", str(data)]

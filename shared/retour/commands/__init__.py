@@ -1,1 +1,1 @@
-"""What people and callers can have done: typed commands, the same for API and console."""
+"""Typed commands, performed by API and console alike."""

@@ -35,7 +35,7 @@ from retour.wiring import Hub
 
 ACTS = ("approve", "reverse", "modify", "restore", "reattribute", "undo", "reprice", "status", "raise-limit")
 SINGLE_ACTION_ACTS = ("raise-limit",)
-"""What is decided of one action at a time."""
+"""Acts on a single action only."""
 RECORD_ACTS = ("undo", "release", "discard")
 MODIFY_CHANGES = ("set_total", "set_quantity", "take_back")
 COMMON_FIELDS = ("reference", "reason", "disposition", "note")
@@ -50,11 +50,11 @@ FIELDS_BY_ACT: Mapping[str, tuple[str, ...]] = {
     "status": ("status",),
     "raise-limit": ("to",),
 }
-"""What may be said beside the act, and what COMMON says of all."""
+"""Fields of each act, besides those in COMMON."""
 FORM_FIELDS = tuple(
     dict.fromkeys((*COMMON_FIELDS, *(name for names in FIELDS_BY_ACT.values() for name in names), "items"))
 )
-"""What may be said in the form of any act."""
+"""Fields of every act."""
 REQUIRED_FIELD = {
     "reattribute": "partner",
     "status": "status",
@@ -64,18 +64,18 @@ REQUIRED_FIELD = {
 }
 CHANGE_BY_ACT = {"status": "set_status", "raise-limit": "raise_limit"}
 ITEM_FIELDS = ("line", "sku", "quantity", "amount")
-"""What may be said of one item, where several are modified at once."""
+"""Fields of an item, if several are modified at once."""
 SYNC_RECORDS_MAX = 500
-"""Records that are taken in while the caller waits; more become a file, which is read like every file."""
+"""Records processed synchronously. More are stored as a file."""
 ACTIONS_MAX = 10_000
 DRY_RUN_RECORDS_MAX = 1_000
-"""Records that a dry run looks at; of more it says how far it looked."""
+"""Records a dry run simulates. Beyond that it reports how many it covered."""
 BULK_FACTS = {"bulk": "1"}
-"""Of a delivery that acts on many: approving does not restore what somebody reversed."""
+"""Fact of a bulk act, in which approving does not restore reversed actions (spec 5.2)."""
 
 
 class ActValues(TypedDict, total=False):
-    """What is said beside an act, as it was said: the reader of records judges each value as it judges a row's."""
+    """The values of an act as entered. They are parsed like those of a row."""
 
     reference: Any
     reason: Any
@@ -95,16 +95,16 @@ class ActValues(TypedDict, total=False):
 
 
 def as_values(given: Mapping[str, Any]) -> ActValues:
-    """What a body or a form says. Unknown names are refused when the act is performed, each value by its reader."""
+    """Convert a body or form. Unknown names are rejected when the act is performed."""
     return cast(ActValues, dict(given))
 
 
-# The commands
+# Commands
 
 
 @dataclass(frozen=True, slots=True)
 class ActOnAction:
-    """One person's act on one action."""
+    """An act on one action."""
 
     action_id: str
     act: str
@@ -113,7 +113,7 @@ class ActOnAction:
 
 @dataclass(frozen=True, slots=True)
 class ActOnActions:
-    """One act on many actions: those named, or those a filter finds."""
+    """An act on many actions, given by id or by a filter."""
 
     chosen: Sequence[str] | ActionFilter
     act: str
@@ -122,7 +122,7 @@ class ActOnActions:
 
 @dataclass(frozen=True, slots=True)
 class ActOnRecord:
-    """Undo one record; or let a held one go on, or drop it."""
+    """Undo a record, or release or discard a held one."""
 
     record_id: str
     act: str
@@ -131,7 +131,7 @@ class ActOnRecord:
 
 @dataclass(frozen=True, slots=True)
 class UndoBatch:
-    """Undo each record of a delivery that was applied, the newest first."""
+    """Undo every applied record of a delivery, newest first."""
 
     delivery_id: str
     values: ActValues
@@ -142,8 +142,11 @@ Act = ActOnAction | ActOnActions | ActOnRecord | UndoBatch
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The records that an act makes, all of one delivery. `file_name`: where they are of many actions, and may be too
-    many to wait for, the name of the file that they are then. `chosen` are the actions that a filter found."""
+    """The records of an act, as one delivery.
+
+    `file_name` is the name of the file they become if there are too many to process synchronously. `chosen` are the
+    actions found by a filter.
+    """
 
     records: Sequence[Mapping[str, Any]]
     file_name: str = ""
@@ -155,12 +158,12 @@ class Plan:
 
 
 def perform(context: Context[Hub], act: Act) -> Batch:
-    """The records of an act taken in as one delivery. Where they are too many to wait for, they are read as a file."""
+    """Ingest the records of an act as one delivery, or as a file if there are many."""
     return perform_plan(context, plan_act(context, act))
 
 
 def preview(context: Context[Hub], act: Act) -> ActPreview:
-    """What an act would come to; nothing is written. Of more than 1,000 records the first are looked at."""
+    """Simulate an act. At most DRY_RUN_RECORDS_MAX records are simulated."""
     return preview_plan(context, plan_act(context, act))
 
 
@@ -225,7 +228,7 @@ def preview_plan(context: Context[Hub], plan: Plan) -> ActPreview:
 
 
 def records_csv(made: Sequence[Mapping[str, Any]]) -> bytes:
-    """In Retour's own layout, with the columns these records need."""
+    """The records in Retour's own CSV layout, with only the columns they need."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [name for name in records.FIELDS if any(name in one for one in made)], restval="")
     writer.writeheader()
@@ -233,19 +236,19 @@ def records_csv(made: Sequence[Mapping[str, Any]]) -> bytes:
     return text.getvalue().encode("utf-8", "surrogatepass")
 
 
-# What is asked of one action, or of many
+# Records of one action or of many
 
 
 @dataclass(frozen=True, slots=True)
 class ActForm:
-    """One act with its values, as a person filled it in."""
+    """An act with its values."""
 
     act: str
     values: ActValues
     reference: str
 
     def records(self, action: Action, **more: str) -> list[dict[str, Any]]:
-        """The records it makes for one action: one, or one for each item it names."""
+        """The records for one action: one, or one per item."""
         values = {name: value for name, value in self.values.items() if name not in ("reference", "change", "items")}
         verb = {"modify": self.values.get("change"), **CHANGE_BY_ACT}.get(self.act, self.act)
         if "to" in values:
@@ -264,7 +267,7 @@ class ActForm:
         ]
 
     def record_of_many(self, action: Action, **more: str) -> dict[str, Any]:
-        """The record for one of several actions. Each has a reference of its own: an order may have several."""
+        """The record for one of several actions, with a reference of its own."""
         (made,) = self.records(action, **more)
         return made | self.with_reference(f"#{digest(action.order_key, action.id)}")
 
@@ -273,7 +276,7 @@ class ActForm:
 
 
 def change_of_item(item: Mapping[str, Any]) -> str:
-    """Of an item its new quantity is said, its new amount, or both."""
+    """The change of an item with a new quantity, a new amount, or both."""
     return "set_quantity" if item.get("quantity") is not None else "set_total"
 
 
@@ -294,7 +297,7 @@ def check_form(context: Context[Hub], act: str, values: ActValues) -> ActForm:
 
 
 def check_items(values: ActValues) -> None:
-    """Several items of one action, each with its new quantity, its new amount, or both; no other values beside."""
+    """Validate several items of an action, which exclude other values."""
     items = values["items"]
     beside = next((name for name in FIELDS_BY_ACT["modify"] if name in values), None)
     fit = isinstance(items, list) and 1 <= len(items) <= SYNC_RECORDS_MAX and beside is None
@@ -312,7 +315,7 @@ def is_valid_item(item: Mapping[str, Any]) -> bool:
 
 
 def reference_of(context: Context[Hub], values: ActValues) -> str:
-    """The form's own id, else the key of the request; a long one is cut to what identifies it."""
+    """The form id, else the request's key, shortened if necessary."""
     said = values.get("reference") or context.key
     if not isinstance(said, str) or len(said.encode("utf-8", "surrogatepass")) <= KEY_BYTES_MAX // 2:
         return said if isinstance(said, str) else str(said)
@@ -321,12 +324,12 @@ def reference_of(context: Context[Hub], values: ActValues) -> str:
 
 def action_keys(action: Action) -> dict[str, str]:
     found = {"order_id": action.order_id, "event_type": action.event_type}
-    # A longer id is made of a long order id and the event type, which say enough.
+    # Only ids made of a long order id and an event type are longer.
     return found | ({"action_id": action.id} if len(action.id.encode()) <= KEY_BYTES_MAX else {})
 
 
 def last_change(order: Order, head: ActionHead) -> str:
-    """The newest record that changed an action and was not undone since; empty where there is none."""
+    """The newest record that changed an action and was not undone; empty if there is none."""
     undone = undone_ids(accepted_records(order, head))
     for entry in reversed(head.log):
         record = order.record(entry.id)
@@ -369,7 +372,7 @@ def plan_for_actions(context: Context[Hub], asked: ActOnActions) -> Plan:
 
 
 def undo_targets(reader: LedgerReader, form: ActForm, action: Action) -> list[dict[str, str]]:
-    """What a record says beyond its form: an undo names the newest change, and there is none where nothing changed."""
+    """The record an undo refers to: the newest change; none if nothing changed."""
     if form.act != "undo" or "undoes" in form.values:
         return [{}]
     order = reader.order(action.order_key)
@@ -397,7 +400,7 @@ def select_by_filter(hub: Hub, reader: LedgerReader, filter_: ActionFilter) -> l
     return found
 
 
-# Undo of a delivery; undo, release and discard of a record
+# Undo a delivery; undo, release or discard a record
 
 
 def plan_undo_of_batch(context: Context[Hub], asked: UndoBatch) -> Plan:
@@ -426,7 +429,7 @@ def plan_undo_of_batch(context: Context[Hub], asked: UndoBatch) -> Plan:
 
 
 def applied_records(reader: LedgerReader, header: DeliveryHeader) -> Iterator[tuple[str, str]]:
-    """Order id and public id of each record of a delivery that was applied, by now."""
+    """Order id and public id of each applied record of a delivery."""
     for result in reader.results(header):
         if not result.modification or result.outcome not in (Outcome.APPLIED, Outcome.WAITING, Outcome.HELD):
             continue
@@ -442,7 +445,7 @@ def applied_records(reader: LedgerReader, header: DeliveryHeader) -> Iterator[tu
 
 
 def reported_order_id(order: Order, action_id: str) -> str:
-    """As it was reported: read again, it means the same order key."""
+    """The order id as reported, which gives the same order key when parsed."""
     action = order.action(action_id)
     return action.order_id if action is not None else order.key
 
@@ -471,5 +474,5 @@ def plan_for_record(context: Context[Hub], asked: ActOnRecord) -> Plan:
 
 
 def short_public_id(record: Modification) -> str:
-    """A public id as a record may carry it; of a very long order only the part that is unique."""
+    """A public id short enough for a record; of a very long order only the unique part."""
     return record.public_id if len(record.public_id.encode()) <= KEY_BYTES_MAX else f"~{record.id}"

@@ -1,4 +1,4 @@
-"""Decide on a held delivery, or have a delivery read again."""
+"""Decide on a held delivery, or replay a delivery."""
 
 import json
 from dataclasses import replace
@@ -24,7 +24,7 @@ NOTE_CHARS_MAX = 500
 
 
 class Decision(StrEnum):
-    """What a person decides on a held delivery."""
+    """A person's decision on a held delivery."""
 
     RELEASE = "release"
     DISCARD = "discard"
@@ -38,7 +38,7 @@ def find_held(hub: Hub, program: Program, delivery_id: str) -> DeliveryHeader:
 
 
 def resolve_held_batch(context: Context[Hub], delivery_id: str, decision: Decision, note: str = "") -> DeliveryHeader:
-    """A person's decision on a held delivery, itself a delivery; the header as it is then."""
+    """Carry out a decision on a held delivery, which is stored as a delivery too. Returns the new header."""
     hub, header = context.ports, find_held(context.ports, context.program, delivery_id)
     asked = {"delivery": header.delivery.id, "decision": decision.value, "note": note[:NOTE_CHARS_MAX]}
     body = json.dumps(asked).encode()
@@ -49,19 +49,19 @@ def resolve_held_batch(context: Context[Hub], delivery_id: str, decision: Decisi
 
 
 def preview_decision(context: Context[Hub], delivery_id: str, decision: Decision) -> Batch:
-    """What a decision on a held delivery would come to now; it stays held."""
+    """Simulate a decision on a held delivery."""
     hub, delivery = context.ports, find_held(context.ports, context.program, delivery_id).delivery
     if decision is Decision.DISCARD:
         return Batch(delivery=delivery, state=REFUSED, code="DISCARDED")
     if delivery.size > PREVIEW_BYTES_MAX:
         raise InvalidRequestError("BODY_TOO_LARGE", "rehearsed", size=str(delivery.size), most=str(PREVIEW_BYTES_MAX))
     batch = dry_run_delivery(hub, delivery, hub.inbox.read(delivery.body_key), context.now())
-    # What would hold it when it comes does not hold its release.
+    # Thresholds that held it do not apply to its release.
     return replace(batch, preview={**batch.preview, "warnings": []}) if batch.preview else batch
 
 
 def replay_batch(context: Context[Hub], delivery_id: str) -> DeliveryHeader:
-    """The raw bytes read again; what is recorded stays, what was lost on the way is done now."""
+    """Read the stored body again. Recorded rows stay, and missing ones are added."""
     hub = context.ports
     reader = build_reader(hub, context.program)
     header = find_header(reader, delivery_id)
@@ -84,6 +84,6 @@ def require_replayable(header: DeliveryHeader) -> None:
 
 
 def answered(context: Context[Hub], delivery_id: str) -> DeliveryHeader:
-    """The header of a delivery as it is now, whose sender hears what became of it."""
+    """The current header, after requesting a reply to the sender."""
     context.ports.send("answers", {"program": context.program.id, "delivery": delivery_id, "what": "batch"})
     return find_header(build_reader(context.ports, context.program), delivery_id)

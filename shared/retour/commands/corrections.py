@@ -1,4 +1,4 @@
-"""Correct refused rows and send them again: row by row, or one wrong value in many rows."""
+"""Correct refused rows and send them again, individually or by replacing a wrong value in many."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ CORRECTABLE = (Outcome.REFUSED, Outcome.WAITING)
 
 @dataclass(frozen=True, slots=True)
 class FaultyRow:
-    """A row that may be corrected: as it was sent, what became of it, and the column that its refusal speaks of."""
+    """A correctable row as it was sent, with its result and the column at fault."""
 
     sent: SentRow
     result: Result
@@ -38,7 +38,7 @@ class FaultyRow:
 
 @dataclass(frozen=True, slots=True)
 class EditedRow:
-    """What is said anew of one row, by the names of its columns."""
+    """The new values of a row by column."""
 
     place: str
     fields: Mapping[str, str]
@@ -46,7 +46,7 @@ class EditedRow:
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """One value for another in a column, of every refused row that has it; of one code of refusal where it is said."""
+    """Replace a value in a column of all refused rows, optionally only of one code."""
 
     column: str
     old: str
@@ -58,13 +58,13 @@ Correction = Sequence[EditedRow] | Replacement
 
 
 def correct(context: Context[Hub], header: DeliveryHeader, change: Correction) -> Batch:
-    """Rows of a correctable batch sent again as a delivery of their own over the same source."""
+    """Send corrected rows of a batch as a delivery of the same source."""
     delivery, body = build_correction(context, header, change)
     return correction.ingest_correction(context.ports, delivery, body)
 
 
 def preview_correction(context: Context[Hub], header: DeliveryHeader, change: Correction) -> Batch:
-    """What a correction would come to; nothing is written."""
+    """Simulate a correction."""
     delivery, body = build_correction(context, header, change)
     return dry_run_delivery(context.ports, delivery, body)
 
@@ -102,11 +102,11 @@ def require_correctable(header: DeliveryHeader) -> DeliveryHeader:
     return header
 
 
-# What may be corrected
+# Correctable rows
 
 
 def correctable_results(reader: LedgerReader, header: DeliveryHeader, code: str = "") -> dict[str, Result]:
-    """By its place, every row that came to nothing and was not corrected since; of a line of items the line."""
+    """Refused rows that were not corrected since, by place; for a line with items, the line."""
     found: dict[str, Result] = {}
     for result in reader.results(header):
         if result.outcome in CORRECTABLE and code in ("", result.code):
@@ -115,14 +115,14 @@ def correctable_results(reader: LedgerReader, header: DeliveryHeader, code: str 
 
 
 def place_of(result: Result) -> str:
-    """A line that could not be read is corrected whole; an item that was read is corrected by itself."""
+    """The place to correct: a line that could not be read as a whole, otherwise the item."""
     return result.place if result.modification else line_place(result.place)
 
 
 def load_faulty_rows(
     hub: Hub, reader: LedgerReader, header: DeliveryHeader, results: Mapping[str, Result]
 ) -> Iterator[FaultyRow]:
-    """The rows at these places, as they were sent."""
+    """The rows at these places as they were sent."""
     for sent in correction.sent_rows(hub, reader.program, header, results):
         result = results[sent.place]
         column = correction.column_at_fault(reader.program, header.delivery, sent, result.code, result.column)
@@ -132,7 +132,7 @@ def load_faulty_rows(
 def edited_rows(
     hub: Hub, reader: LedgerReader, header: DeliveryHeader, edits: Sequence[EditedRow]
 ) -> tuple[list[Corrected], str]:
-    """Each row as it was sent, but for the columns that are said anew."""
+    """The rows as sent, with their edited columns."""
     results = correctable_results(reader, header)
     missing = [one.place for one in edits if one.place not in results]
     if missing:
@@ -158,7 +158,7 @@ def merge_fields(one: FaultyRow, fields: Mapping[str, str]) -> dict[str, str]:
 def replaced_rows(
     hub: Hub, reader: LedgerReader, header: DeliveryHeader, rule: Replacement
 ) -> tuple[list[Corrected], str]:
-    """Every refused row not yet corrected in which a column says one thing, with another in its place."""
+    """The refused, uncorrected rows that have a value in a column, with it replaced."""
     column, old, new = rule.column.strip(), rule.old.strip(), rule.new.strip()
     done = correction.correction_links(hub, header.delivery)
     results = {
@@ -178,12 +178,12 @@ def replaced_rows(
     return rows, known
 
 
-# What people are offered
+# Suggestions
 
 
 @dataclass(frozen=True, slots=True)
 class ReplacementRule:
-    """The same wrong value in several rows refused for the same reason; `nearest` is what it may have meant."""
+    """A wrong value in several rows refused for the same reason. `nearest` is what it may mean."""
 
     code: str
     column: str
@@ -193,12 +193,12 @@ class ReplacementRule:
 
 
 def value_at_fault(result: Result) -> str:
-    """What a refusal names as wrong: the value of a column, else the order it is about."""
+    """The value a refusal is about: of its column, else the order."""
     return result.details.get(VALUE_DETAIL.get(result.code, "value"), "") or result.order
 
 
 def suggest_rules(results: Sequence[Result], done: Sequence[CorrectionLink]) -> list[ReplacementRule]:
-    """What may be mended at once, the most frequent first: of refusals that name a column and its value."""
+    """Replacements to offer, most frequent first, for refusals with a column and a value."""
     counted: dict[tuple[str, str, str], int] = {}
     nearest: dict[tuple[str, str, str], str] = {}
     for one in results:
@@ -217,7 +217,7 @@ VALUE_DETAIL = {"UNKNOWN_ITEM": "item", "CURRENCY_MISMATCH": "currency", "EVENT_
 
 
 def load_faulty_row(hub: Hub, program: Program, delivery_id: str, place: str) -> tuple[DeliveryHeader, FaultyRow]:
-    """One row of a batch that may be corrected, as it was sent."""
+    """A correctable row of a batch as it was sent."""
     reader = build_reader(hub, program)
     header = require_correctable(find_header(reader, delivery_id))
     result = correctable_results(reader, header).get(place)

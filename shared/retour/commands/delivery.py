@@ -1,4 +1,4 @@
-"""The delivery that a command becomes, before it is carried out: stored first, under who sent it."""
+"""The delivery of a command, stored before it is carried out."""
 
 import secrets
 from dataclasses import replace
@@ -18,7 +18,7 @@ ACTIONS_SOURCE = "actions"
 def build_delivery(
     context: Context[Clock], body: bytes, source: str, kind: DeliveryKind, identity: str = "", **more: Any
 ) -> Delivery:
-    """A delivery of these bytes. A request with a key is that key's, else it is known by what it says."""
+    """Create the delivery of a body, identified by the request's key or the body."""
     return Delivery.create(
         body,
         received_at=context.now(),
@@ -33,7 +33,7 @@ def build_delivery(
 
 
 def identity_of(context: Context[Clock], what: str) -> str:
-    """What an act is known by: the key of its request, else something that no other has."""
+    """The identity of an act: the request's key, or a unique one."""
     return f"{what}#{context.key or secrets.token_hex(16)}"
 
 
@@ -43,7 +43,7 @@ def as_file(delivery: Delivery, name: str) -> Delivery:
 
 
 def queue_as_file(ports: FilePorts, delivery: Delivery, name: str, body: bytes) -> Batch:
-    """A body that nobody waits for: stored in the inbox under a name, where it is read like every other file."""
+    """Store a body in the inbox, to be processed like any file."""
     filed = as_file(replace(delivery, kind=DeliveryKind.FILE), name)
     announce_file(ports, filed)
     ports.inbox.put(filed.body_key, body)
@@ -51,7 +51,7 @@ def queue_as_file(ports: FilePorts, delivery: Delivery, name: str, body: bytes) 
 
 
 def require_readable(batch: Batch) -> Batch:
-    """A batch whose body could be read. One that could not is stored all the same."""
+    """Raise if the body could not be read. It is stored all the same."""
     if batch.state != REFUSED:
         return batch
     entry = batch.code if batch.code in error_catalog() else "UNREADABLE"

@@ -1,4 +1,4 @@
-"""Send a file: at once, out of what lies in the inbox already, or to an address for large ones."""
+"""Send a file: directly, from the inbox, or by a pre-signed URL."""
 
 import secrets
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ SIZE_UNKNOWN = -1
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """Where one larger file is to be put, and until when."""
+    """The pre-signed URL of an upload, and its expiry."""
 
     delivery: Delivery
     url: str
@@ -35,9 +35,9 @@ class Upload:
 
 
 def choose_source(program: Program, name: str | None = None) -> Source:
-    """The source of this name; else the program's first one of channel api and kind standard, else one of Retour's own.
+    """The named source; else the program's first of channel api and kind standard, else Retour's own.
 
-    Its name scopes references, so it must not depend on anything that changes from request to request.
+    Its name scopes references, so it must not depend on anything that changes between requests.
     """
     if name is not None:
         return find_source(program, name)
@@ -46,7 +46,7 @@ def choose_source(program: Program, name: str | None = None) -> Source:
 
 
 def safe_file_name(given: str) -> str:
-    """A file's name as it is kept."""
+    """A file name safe to store."""
     if not given.strip():
         raise bad_query("name", given, "file_name")
     name = names.safe_name(given)
@@ -56,7 +56,7 @@ def safe_file_name(given: str) -> str:
 
 
 def send_file(context: Context[Hub], source: Source, name: str, body: bytes) -> Batch:
-    """Stored under its name in the inbox, where it is read like every other file."""
+    """Store a file in the inbox, where it is processed like any other."""
     delivery = build_file(context, source, name, body)
     announce_file(context.ports, delivery)
     context.ports.inbox.put(delivery.body_key, body)
@@ -64,7 +64,7 @@ def send_file(context: Context[Hub], source: Source, name: str, body: bytes) -> 
 
 
 def dry_run_file(context: Context[Hub], source: Source, name: str, body: bytes) -> Batch:
-    """What a file would come to. One of many rows is read as large files are, by a delivery that has no effect."""
+    """Simulate a file. One with many rows is processed as a large file without effect."""
     delivery = build_file(context, source, name, body, dry_run_identity())
     if not is_large(context.ports, delivery, body):
         return dry_run_delivery(context.ports, delivery, body)
@@ -81,7 +81,7 @@ def build_file(context: Context[Hub], source: Source, name: str, body: bytes, id
 def send_stored_file(
     context: Context[Hub], source: Source, name: str, key: str, size: int, *, is_dry_run: bool = False
 ) -> Batch:
-    """A larger file that lies in the inbox already, taken in as if it had just been put there."""
+    """Ingest a file that is already in the inbox."""
     delivery = build_upload(context, source, name, size, is_dry_run=is_dry_run)
     announce_file(context.ports, delivery)
     context.ports.inbox.duplicate(key, delivery.body_key)
@@ -91,7 +91,7 @@ def send_stored_file(
 def prepare_upload(
     context: Context[Hub], source: Source, name: str, size: int = SIZE_UNKNOWN, *, is_dry_run: bool = False
 ) -> Upload:
-    """An address for one larger file; what is put there is read like every other file."""
+    """Create a pre-signed URL to upload a file."""
     delivery = build_upload(context, source, name, size, is_dry_run=is_dry_run)
     announce_file(context.ports, delivery)
     url = context.ports.inbox.presign_put(delivery.body_key, UPLOAD_SECONDS)
@@ -99,7 +99,7 @@ def prepare_upload(
 
 
 def build_upload(context: Context[Hub], source: Source, name: str, size: int, *, is_dry_run: bool) -> Delivery:
-    """A file whose bytes come later, and by another way."""
+    """Create the delivery of a file whose bytes come later."""
     identity = dry_run_identity() if is_dry_run else identity_of(context, "upload")
     empty = build_delivery(context, b"", source.name, DeliveryKind.FILE, identity)
     delivery = as_file(replace(empty, sha256=uploads.NO_HASH, size=size), name)
@@ -107,11 +107,11 @@ def build_upload(context: Context[Hub], source: Source, name: str, size: int, *,
 
 
 def as_dry_run(delivery: Delivery) -> Delivery:
-    """The same file, of which somebody only asks what would become of it."""
+    """The same file as a dry run."""
     facts: Mapping[str, str] = {**delivery.facts, DRY_RUN: "true"}
     return replace(delivery, facts=facts)
 
 
 def dry_run_identity() -> str:
-    """What a dry run is known by: neither what it says nor the key of what is sent in earnest later."""
+    """A unique identity, so that a dry run never counts as the real delivery."""
     return f"{DRY_RUN}#{secrets.token_hex(16)}"

@@ -1,4 +1,4 @@
-"""API keys and the secrets of sources: create (shown once), hand over, revoke. Nothing ever shows one again."""
+"""Create (shown once), store and revoke API keys and secrets of sources."""
 
 import secrets
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from retour.views.keys import OPENPGP_KIND, openpgp_document
 
 NAME_MAX = 100
 KEY_ROLES = ("merchant", "finance")
-"""What a key of a program may be for: its systems, or a person of finance who approves payments."""
+"""Roles of a program's keys: the merchant's systems, or finance, which approves payments."""
 SECRET_MAX = 16 * 1024
 SECRETS = {
     Channel.API: ("signing", "callback"),
@@ -34,7 +34,7 @@ SECRET_MIN = 8
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key that opens one program, shown this once, and what stays known of it."""
+    """A new API key, which is shown only once, with its stored record."""
 
     key: str
     kept: ApiKey
@@ -49,13 +49,13 @@ def require_admin(caller: Principal) -> None:
 
 
 def create_api_key(ports: KeyPorts, program_id: str, name: str, by: str, role: str = "merchant") -> NewKey:
-    """Only its hash is kept."""
+    """Create an API key. Only its hash is stored."""
     key = f"rk_{program_id}_{secrets.token_urlsafe(24)}"
     return NewKey(key, ports.programs.grant(key, Principal(program_id, role, name), by, ports.now()))
 
 
 def create_key(context: Context[KeyPorts], name: Any, role: Any = KEY_ROLES[0]) -> NewKey:
-    """A further key of a program."""
+    """Create a key of a program."""
     require_admin(context.caller)
     if not isinstance(name, str) or not 1 <= len(name) <= NAME_MAX or not name.isprintable():
         raise InvalidRequestError("NAME_UNUSABLE", most=str(NAME_MAX))
@@ -65,7 +65,7 @@ def create_key(context: Context[KeyPorts], name: Any, role: Any = KEY_ROLES[0]) 
 
 
 def revoke_key(context: Context[KeyPorts], id_: str) -> ApiKey:
-    """Whoever uses it is not let in any more, and nothing brings it back."""
+    """Revoke an API key permanently."""
     require_admin(context.caller)
     revoked = context.ports.programs.revoke(context.program.id, id_, context.caller.name, context.now())
     if revoked is None:
@@ -73,11 +73,11 @@ def revoke_key(context: Context[KeyPorts], id_: str) -> ApiKey:
     return revoked
 
 
-# The secrets of sources
+# Secrets of sources
 
 
 def secret_names(source: Source) -> tuple[str, ...]:
-    """What somebody else may have made for a source."""
+    """The secrets of a source that may come from elsewhere."""
     known = (*SECRETS.get(source.channel, ()), *shop_secrets(source))
     if not known:
         raise InvalidRequestError("SECRET_NOT_NEEDED", channel=source.channel)
@@ -85,7 +85,7 @@ def secret_names(source: Source) -> tuple[str, ...]:
 
 
 def set_secret(context: Context[KeyPorts], source: Source, given: Mapping[str, Any]) -> list[str]:
-    """Keep secrets that somebody else made; the names of those that the source holds now."""
+    """Store secrets from elsewhere. Returns the names of all secrets of the source."""
     known = secret_names(source)
     for name, value in given.items():
         texts = value if name in ROTATABLE else [value]
@@ -107,7 +107,7 @@ def is_usable_secret(value: Any, name: str) -> bool:
 
 
 def rotate_secret(context: Context[KeyPorts], source: Source, what: str) -> Document:
-    """A second one, live beside the first."""
+    """Add a second secret beside the first."""
     if what not in credentials.generated_kinds(source) or what not in ROTATABLE:
         known = ", ".join(one for one in credentials.generated_kinds(source) if one in ROTATABLE)
         raise InvalidRequestError("SECRET_NOT_MADE_HERE", "" if known else "nothing", source=source.name, known=known)
@@ -118,7 +118,7 @@ def rotate_secret(context: Context[KeyPorts], source: Source, what: str) -> Docu
 
 
 def revoke_secret(context: Context[KeyPorts], source: Source, what: str, id_: str) -> Document:
-    """Known everywhere within a minute. Who still uses it is turned away from then on."""
+    """Revoke a secret, effective everywhere within a minute."""
     ports, program, by = context.ports, context.program, context.caller.name
     revoked: Document | None
     if what == OPENPGP_KIND:
@@ -134,7 +134,7 @@ def revoke_secret(context: Context[KeyPorts], source: Source, what: str, id_: st
 
 
 def create_openpgp_key(context: Context[KeyPorts], source: Source) -> Mapping[str, Any]:
-    """A further key pair that senders may encrypt for. The ones before stay live."""
+    """Add an OpenPGP key pair. Earlier ones stay active."""
     ports, program, by = context.ports, context.program, context.caller.name
     if source.channel is Channel.SALESFORCE:
         raise InvalidRequestError("SECRET_NOT_NEEDED", "files")

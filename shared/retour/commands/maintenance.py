@@ -1,4 +1,4 @@
-"""Take up what failed and was set aside; forget the bodies that speak of somebody."""
+"""Redrive what failed, and forget bodies."""
 
 import logging
 import re
@@ -22,13 +22,13 @@ logger = logging.getLogger(__name__)
 CUSTOMER_MIN, CUSTOMER_MAX = 4, 200
 DAY = re.compile(r"\d{8}", re.ASCII)
 REDRIVE_SECONDS = 20.0
-"""Of the thirty that a call has."""
+"""Of the 30 seconds a call may take."""
 QUEUES = ("answers", "pulls", "writebacks")
 
 
 @dataclass(frozen=True, slots=True)
 class Redriven:
-    """How much of what went on, `failed` once more, or was `left` for another time."""
+    """Numbers of items that continued, `failed` again, or were `left` for later."""
 
     moved: Mapping[str, int]
     failed: int
@@ -37,10 +37,9 @@ class Redriven:
 
 
 def redrive(hub: Hub, caller: Principal) -> Redriven:
-    """Dead letters go back, what was set aside is folded, what was left open is read, as much as one call has time for.
+    """Return dead letters, fold parked orders and resume open files, as far as the time allows.
 
-    What cannot be handled keeps nothing else from its turn. What lies in a place of arrival and has no delivery yet is
-    looked for soon after, by whoever sweeps.
+    A failure does not stop the others. A sweep is requested for what arrived without a delivery.
     """
     end = time.monotonic() + REDRIVE_SECONDS
 
@@ -66,7 +65,7 @@ def redrive(hub: Hub, caller: Principal) -> Redriven:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Every body that speaks of an order; or those of a day that name a customer, by default of today."""
+    """Delete all bodies about an order, or those of a day (by default today) that name a customer."""
 
     order_id: str = ""
     customer: str = ""
@@ -75,14 +74,14 @@ class Forget:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """`next` is the day to go on with; None at the end."""
+    """`next` is the day to continue with; None at the end."""
 
     bodies: int
     next: str | None = None
 
 
 def forget(context: Context[Hub], asked: Forget) -> Forgotten:
-    """End these bodies. What was read from them stays, and so do their hashes."""
+    """Delete bodies. What was read from them stays, with their hashes."""
     require_admin(context.caller)
     hub, program, customer = context.ports, context.program, asked.customer
     too_short, too_long = len(customer) < CUSTOMER_MIN, len(customer.encode()) > CUSTOMER_MAX

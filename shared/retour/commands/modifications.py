@@ -11,7 +11,7 @@ from retour.wiring import Hub
 
 
 def send_modifications(context: Context[Hub], source: Source, body: bytes, *, wait: bool = True) -> Batch:
-    """Records as JSON, taken in at once; or, where nobody waits for their outcomes, as a file is."""
+    """Send records as JSON, processed directly or, with `wait` false, like a file."""
     delivery = build_delivery(context, body, source.name, DeliveryKind.MODIFICATIONS)
     if not wait:
         return queue_as_file(context.ports, delivery, "modifications.json", body)

@@ -1,4 +1,4 @@
-"""Upload a named list: as a whole, immutable, identified by the hash of its content."""
+"""Upload a named list as a whole. It is immutable and identified by its content hash."""
 
 import re
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ class UploadedList:
 
 
 def put_list(context: Context[Hub], name: str, body: bytes) -> UploadedList:
-    """The list of this name from now on; what speaks of it becomes a new version of its terms."""
+    """Replace a list. Contracts that use it get new versions."""
     checked = check_list(context, name, body)
     if not checked.changed:
         return checked
@@ -58,7 +58,7 @@ def put_list(context: Context[Hub], name: str, body: bytes) -> UploadedList:
 
 
 def check_list(context: Context[Hub], name: str, body: bytes) -> UploadedList:
-    """What a list would change; nothing is written. Stops with every line at fault."""
+    """Simulate the upload of a list. Raises with every faulty line."""
     from retour.setup.list_file import read_list
 
     hub, program = context.ports, context.program

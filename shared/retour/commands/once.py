@@ -1,4 +1,4 @@
-"""What is asked with a key is done once: a repeat gets the first answer."""
+"""Idempotent requests: a repeat with the same key gets the first response."""
 
 import base64
 import hashlib
@@ -25,10 +25,10 @@ class Once:
     is_secret: bool = False
 
     def answer(self, carry_out: Callable[[], Any]) -> Any:
-        """The answer, as JSON; for a repeat the very same again.
+        """The response as JSON; for a repeat, the first one.
 
-        The key is claimed before anything happens, so that it cannot stand for two requests. One that was cut off, or
-        was told what is wrong with it, may be sent again. Without a key it is just carried out.
+        The key is claimed first, so that it cannot stand for two requests. It is free again after an interruption or an
+        error. Without a key the request is simply carried out.
         """
         if not self.key:
             return carry_out()

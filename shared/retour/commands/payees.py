@@ -1,4 +1,4 @@
-"""Payout accounts and tax treatments: kept for partners, and the account that each billing group pays from."""
+"""Payout accounts and tax treatments of partners, and the accounts billing groups pay from."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,13 +26,13 @@ TAX_FIELDS = ("partner", "treatment", "country", "tax_id")
 
 
 def put_account(context: Context[ReadPorts], given: Mapping[str, Any]) -> Document:
-    """The account of a partner or of a billing group, by the fields of ACCOUNT_FIELDS."""
+    """Set the account of a partner or billing group, from the fields in ACCOUNT_FIELDS."""
     require_payer(context.caller)
     return keep_account(context, *owner_of(context.ports, context.program, given), given)
 
 
 def keep_account(context: Context[ReadPorts], kind: str, owner: str, given: Mapping[str, Any]) -> Document:
-    """The account checked, closed, and named in an act that anybody may read. The same again changes nothing."""
+    """Validate and encrypt an account, and record the change in a readable act. Idempotent."""
     hub, program = context.ports, context.program
     found = accounts.bank_account(given)
     if isinstance(found, FigureFault):
@@ -74,7 +74,7 @@ def invalid(fault: FigureFault) -> InvalidRequestError:
 
 
 def put_treatment(context: Context[ReadPorts], given: Mapping[str, Any]) -> Document:
-    """How a partner is taxed, by the fields of TAX_FIELDS."""
+    """Set a partner's tax treatment, from the fields in TAX_FIELDS."""
     require_payer(context.caller)
     hub, program = context.ports, context.program
     partner, found = partner_of(given), accounts.treatment(given)

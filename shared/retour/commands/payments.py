@@ -1,4 +1,4 @@
-"""Payment batches: propose, approve by a second person, hand out for the bank, confirm what became of each payment."""
+"""Payment batches: propose, approve by a second person, export for the bank, confirm each payment."""
 
 import csv
 import json
@@ -36,7 +36,7 @@ from retour.views.payments import batch_document, find_batch, left_out_document,
 
 FINANCE = "finance"
 PAYERS = (FINANCE, "merchant", "admin")
-"""Roles that propose batches, say what became of them, and keep payout accounts. Only finance approves and exports."""
+"""Roles that propose and confirm batches and manage accounts. Only finance approves and exports."""
 DAYS_AHEAD_MAX = 60
 PARTNERS_MAX = 5_000
 FORMATS: Mapping[str, tuple[Callable[[bank_files.BankFile], bytes], str, str]] = {
@@ -47,7 +47,7 @@ CONFIRMATION_FIELDS = (
     "end_to_end_id", "partner", "billing_group", "status", "day", "reason", "amount", "currency",
     "holder", "iban", "bic", "reference",
 )  # fmt: skip
-"""Of a row that says what became of a payment; those of our own CSV may all stay in it."""
+"""Fields of a confirmation row. Those of our own CSV may stay in it."""
 ROWS_MAX = 10_000
 REASON_MAX = 200
 
@@ -62,12 +62,12 @@ def require_finance(principal: Principal) -> None:
         raise NotAllowedError("FINANCE_ONLY")
 
 
-# Proposed
+# Proposal
 
 
 @dataclass(frozen=True, slots=True)
 class ProposeBatch:
-    """What could be paid on a day, as it was asked: by default today, of every group and partner."""
+    """What to pay on a day: by default today, for all groups and partners."""
 
     day: Any = None
     billing_group: Any = None
@@ -75,7 +75,7 @@ class ProposeBatch:
 
 
 def propose_batch(context: Context[ReadPorts], asked: ProposeBatch) -> Document:
-    """What can be paid on a day as a batch that waits for its approval."""
+    """Propose a batch of what can be paid on a day. It awaits approval."""
     hub, program = context.ports, context.program
     found = proposal(context, asked)
     if not found.transfers:
@@ -95,7 +95,7 @@ def proposal(context: Context[ReadPorts], asked: ProposeBatch) -> Proposal:
 
 
 def preview_batch(context: Context[ReadPorts], asked: ProposeBatch) -> Document:
-    """The batch that would be proposed; nothing is written."""
+    """The batch that would be proposed. Nothing is written."""
     program, found = context.program, proposal(context, asked)
     head = {**money.proposal_body(found)["head"], "at": None, "by": None}
     return {
@@ -110,7 +110,7 @@ def preview_batch(context: Context[ReadPorts], asked: ProposeBatch) -> Document:
 
 
 def asked_day(hub: ReadPorts, program: Program, value: Any) -> date:
-    """The day of payment; by default today. Never one that is over, or too far ahead to know who can be paid."""
+    """The payment day, by default today; neither past nor too far in the future."""
     today = money.today(hub, program)
     if value is None or value == "":
         return today
@@ -142,11 +142,11 @@ def asked_partners(value: Any) -> list[str]:
     return partners
 
 
-# Approved
+# Approval
 
 
 def approve_batch(context: Context[ReadPorts], id_: str, contents: Any = None) -> Document:
-    """By finance, and by somebody else than who proposed it; nothing may have changed since, `contents` neither."""
+    """Approve by finance and another person than the proposer, if nothing has changed, including `contents`."""
     require_finance(context.caller)
     hub, program, name = context.ports, context.program, context.caller.name
     head, stored = find_batch(hub, program, id_), hub.payments(program.id)
@@ -180,7 +180,7 @@ def changed_by(hub: ReadPorts, program: Program, partner: str) -> str:
 def changed_problem(
     id_: str, changed: Sequence[tuple[Transfer, str, Mapping[str, Any]]], program: Program
 ) -> RequestError:
-    """What is different now, with the first partner in the sentence and all of them beside it."""
+    """The changes since the proposal, the first in the sentence and all in the document."""
     told = [
         {
             "partner": one.partner,
@@ -201,7 +201,7 @@ def refuse(done: Document, id_: str) -> None:
         raise ConflictError(done["code"], "contents" if done["code"] == "BATCH_CHANGED" else "", batch=id_)
 
 
-# Handed out
+# Export
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +212,7 @@ class Export:
 
 
 def export_batch(context: Context[ReadPorts], id_: str, format_: str) -> Export:
-    """An approved batch as a file for the bank. That it was handed out is an act as well."""
+    """An approved batch as a file for the bank. The export is recorded as an act."""
     require_finance(context.caller)
     if format_ not in FORMATS:
         raise bad_query("format", format_, "word", known=", ".join(FORMATS))
@@ -244,7 +244,7 @@ def bank_file(hub: ReadPorts, program: Program, id_: str, *, needs_payer: bool) 
 
 
 def account_in_batch(hub: ReadPorts, program: Program, one: Transfer) -> BankAccount:
-    """The account that was approved; where the partner has another since, nothing goes to either."""
+    """The approved account. If the partner has another one since, nothing is paid to either."""
     standing = account_of_partner(hub, program, one.partner)
     if standing is None or standing.id != one.account:
         raise ConflictError("EXPORT_IMPOSSIBLE", "account_changed", partner=one.partner)
@@ -266,12 +266,12 @@ def payer(hub: ReadPorts, program: Program, group: str, day: date) -> bank_files
     return bank_files.Payer(name, opened, money.execution_day(document, group, day))
 
 
-# Confirmed
+# Confirmation
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row that says what became of a payment, or why it says nothing: `code` with its details."""
+    """A row of a confirmation, or with `code` the reason why it is refused."""
 
     place: str
     partner: str = ""
@@ -282,13 +282,13 @@ class Row:
 
 
 ConfirmationValues = Mapping[str, Any] | bytes
-"""Fields: `results`, row by row, or a `status` of all payments of the batch; or a CSV with a row for each."""
+"""Fields `results` with rows, or `status` for all payments of the batch; or a CSV with a row per payment."""
 
 
 def confirm_batch(
     context: Context[ReadPorts], id_: str, said: ConfirmationValues, *, is_dry_run: bool = False
 ) -> Document:
-    """What became of the payments of a batch: each row judged by itself, the good ones carried out."""
+    """Confirm the payments of a batch. Each row is judged on its own, and valid ones are carried out."""
     require_payer(context.caller)
     hub, program = context.ports, context.program
     head, stored = find_batch(hub, program, id_), hub.payments(program.id)
@@ -327,7 +327,7 @@ def read_rows(
 
 
 def json_rows(given: Mapping[str, Any], transfers: Sequence[Transfer]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """`results`, row by row; or a `status` of all payments of the batch."""
+    """Rows from `results`, or one per payment from `status`."""
     rows = given.get("results")
     if rows is None and given.get("status"):
         own = {name: given[name] for name in ("status", "day", "reason") if name in given}
@@ -342,7 +342,7 @@ def json_rows(given: Mapping[str, Any], transfers: Sequence[Transfer]) -> Iterat
 
 
 def csv_rows(body: bytes) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """With a header of these fields, comma or semicolon; the place is the line."""
+    """Rows of a CSV with these columns, separated by commas or semicolons; the place is the line."""
     try:
         lines = body.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
@@ -409,7 +409,7 @@ def read_row(
 
 
 def other_amount(said: Mapping[str, str], one: Transfer, currency: str) -> str:
-    """What the payment is of, where the row says another amount or currency; empty where it says the same."""
+    """The payment's amount if the row states another amount or currency; otherwise empty."""
     try:
         is_same = to_minor(parse_decimal(said["amount"]), currency) == one.amount
     except InvalidAmountError:
@@ -420,7 +420,7 @@ def other_amount(said: Mapping[str, str], one: Transfer, currency: str) -> str:
 
 
 def judged(rows: Iterable[Row], standing: Mapping[str, Document]) -> Iterator[Row]:
-    """What may not be, by what is known and what the same file says before."""
+    """Rows refused because of the current state, or of an earlier row in the same file."""
     seen: dict[str, Confirmation] = {}
     for row in rows:
         if row.code or row.transfer is None or row.told is None:
@@ -459,7 +459,7 @@ def confirmation_document(row: Row, standing: Mapping[str, Document], language: 
 
 
 def perform(context: Context[ReadPorts], act: Document) -> Document:
-    """An act stored as a delivery, then carried out."""
+    """Store an act as a delivery, then carry it out."""
     body = json.dumps(act, ensure_ascii=False).encode("utf-8", "surrogatepass")
     identity = identity_of(context, act["act"])
     delivery = build_delivery(context, body, CONSOLE_SOURCE, DeliveryKind.MONEY, identity, name=f"{act['act']}.json")

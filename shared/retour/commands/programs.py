@@ -43,7 +43,7 @@ class Checked:
 
 
 def apply_program(hub: Hub, caller: Principal, asked: ApplyProgram, key: str = "") -> Document:
-    """The version that is in force now; the secrets its new sources need are shown in this answer only."""
+    """Apply a document. New sources' secrets are only in this response."""
     checked = check_program(hub, caller, asked)
     shown = dict(checked.effects)
     if checked.known is None:
@@ -70,7 +70,7 @@ def apply_program(hub: Hub, caller: Principal, asked: ApplyProgram, key: str = "
 
 
 def preview_program(hub: Hub, caller: Principal, asked: ApplyProgram) -> Document:
-    """The version that would be in force, and what it changes; nothing is written."""
+    """Preview a document: the version it would make, and its effects."""
     checked = check_program(hub, caller, asked)
     version = (checked.known.version if checked.known else 0) + checked.changed
     return {
@@ -84,7 +84,7 @@ def preview_program(hub: Hub, caller: Principal, asked: ApplyProgram) -> Documen
 
 
 def check_program(hub: Hub, caller: Principal, asked: ApplyProgram) -> Checked:
-    """Stops with every line at fault, with what is right."""
+    """Validate a document. Raises with all faults."""
     is_id = PROGRAM_ID.fullmatch(asked.program_id) is not None
     known = hub.programs.get(asked.program_id) if is_id and caller.may(asked.program_id) else None
     if known is None and not (is_id and caller.is_admin):
@@ -123,7 +123,7 @@ def parse_document(asked: ApplyProgram, known: Program | None) -> dict[str, Any]
 
 
 def invalid_program(faults: "Sequence[Fault]") -> InvalidRequestError:
-    """Every line at fault, with what is right."""
+    """The error with all faults and correct forms."""
     return invalid_document(faults, "PROGRAM_INVALID")
 
 

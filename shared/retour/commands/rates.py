@@ -9,7 +9,7 @@ from retour.wiring import Hub
 
 
 def send_rates(context: Context[Hub], body: bytes, *, is_csv: bool = False, is_dry_run: bool = False) -> Batch:
-    """Rates as JSON or CSV: a delivery, of which each rate is judged by itself. A dry run records none."""
+    """Send rates as JSON or CSV. Each is judged on its own; a dry run records none."""
     form = "csv" if is_csv else "json"
     facts = {FORMAT_FACT: form} | ({DRY_RUN: "1"} if is_dry_run else {})
     delivery = build_delivery(context, body, CONSOLE_SOURCE, DeliveryKind.RATES, name=f"rates.{form}", facts=facts)

@@ -1,4 +1,4 @@
-"""Fold again the open actions that older rules booked differently: preview first, then a delivery of its own."""
+"""Refold open actions that older rules booked differently: a preview, then a delivery."""
 
 import time
 from collections.abc import Mapping
@@ -13,19 +13,19 @@ from retour.previews.act import ActPreview
 from retour.wiring import Hub
 
 SCAN_SECONDS = 15.0
-"""Of the thirty that a call has."""
+"""Of the 30 seconds a call may take."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefoldPlan:
-    """The actions that today's rules would leave otherwise; `next` of the scan where there was no time for all."""
+    """The actions whose result differs by today's rules. `next` of the scan is set if the time ran out."""
 
     scan: RefoldScan
     plan: Plan
 
 
 def plan_refold(context: Context[Hub], about: Mapping[str, Any], cursor: str = "") -> RefoldPlan:
-    """`about`: a note and a reason, for each of the records."""
+    """Scan for differences. `about` has the note and reason for all records."""
     end = time.monotonic() + SCAN_SECONDS
     scan = find_differences(context.ports, context.program, lambda: time.monotonic() < end, cursor, SYNC_RECORDS_MAX)
     made = [{**action_keys(one.action), **about, "change": "refold"} for one in scan.differences]
@@ -33,10 +33,10 @@ def plan_refold(context: Context[Hub], about: Mapping[str, Any], cursor: str = "
 
 
 def refold(context: Context[Hub], planned: RefoldPlan) -> Batch | None:
-    """None where nothing differs."""
+    """Carry out a plan. None if nothing differs."""
     return perform_plan(context, planned.plan) if planned.plan.records else None
 
 
 def preview_refold(context: Context[Hub], planned: RefoldPlan) -> ActPreview | None:
-    """None where nothing differs."""
+    """Preview a plan. None if nothing differs."""
     return preview_plan(context, planned.plan) if planned.plan.records else None

@@ -1,4 +1,4 @@
-"""What can be asked of a source: a visit now, a test of its connection, how it would read a file."""
+"""Operations on a source: poll now, test its connection, check a sample."""
 
 import secrets
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from retour.wiring import Hub
 
 @dataclass(frozen=True, slots=True)
 class RequestedPull:
-    """`visit` is the id by which its report is known; empty where records are read instead, which has none."""
+    """`visit` is the id of the poll's report; empty if records are read instead."""
 
     source: str
     asked_at: datetime
@@ -29,9 +29,9 @@ class RequestedPull:
 
 
 def request_pull(context: Context[Hub], name: str) -> RequestedPull:
-    """Ask for a visit now; its report is the source's `last_visit` of this id.
+    """Request a poll. Its report is the source's `last_visit` with this id.
 
-    Of a sender whose records are read: for a reconcile now, and how it ended is the source's `last_reconciled`.
+    For sources whose records are read, request a reconcile; its result is `last_reconciled`.
     """
     hub, program = context.ports, context.program
     source = find_source(program, name)
@@ -55,7 +55,7 @@ def try_connection(context: Context[Hub], source: Source) -> list[str]:
 
 
 def check_file(context: Context[Hub], source: Source, name: str, body: bytes) -> Document:
-    """How the source would read a file, or a message of its sender, row by row in words; nothing is written."""
+    """Read a file or message as the source would, row by row. Nothing is written."""
     delivery = build_delivery(context, body, source.name, DeliveryKind.FILE, name=name)
     if takes_messages(source):
         return check_message(context.program, source, delivery, body)

@@ -1,1 +1,1 @@
-"""What something would come to: an act, a program document, new terms, a sample file. Nothing is written."""
+"""Previews: the effect of an act, a program document, new terms or a sample file. Nothing is written."""

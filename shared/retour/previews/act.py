@@ -1,4 +1,4 @@
-"""What an act would come to: its records' outcomes, how the first actions would stand, what follows for others."""
+"""The preview of an act: outcomes of its records, resulting states, and effects on others."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +12,16 @@ from retour.views.documents import Document
 from retour.views.schemas import BatchAnswerDocument, ModificationDocument
 
 PREVIEWED_ACTIONS_MAX = 20
-"""Actions whose standing a preview shows beside the outcomes of its records."""
+"""Actions whose resulting state is shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActPreview:
-    """`rehearsal` holds the orders as they are and as they would be. `records` is how many the act makes, `looked` at
-    how many of them was looked; `chosen` are the actions that a filter found."""
+    """A simulated act.
+
+    `rehearsal` holds the orders before and after. `records` is the number the act makes, `looked` how many were
+    simulated; `chosen` are the actions found by a filter.
+    """
 
     batch: Batch
     rehearsal: DryRunLedger
@@ -28,8 +31,7 @@ class ActPreview:
 
 
 def act_preview_document(preview: ActPreview, program: Program) -> BatchAnswerDocument:
-    """Each record's outcome and effect, how the first actions would stand, what the cascade would do to others, and
-    what every partner would gain or lose."""
+    """The document: outcomes and effects, states of the first actions, cascaded changes, and the effect by partner."""
     document = documents.dry_run_document(preview.batch, program.language)
     document["partners"] = partner_changes(preview.rehearsal, program)
     document["children"] = cascaded_changes(preview, program)
@@ -42,7 +44,7 @@ def act_preview_document(preview: ActPreview, program: Program) -> BatchAnswerDo
 
 
 def action_states(preview: ActPreview, program: Program) -> list[Document]:
-    """How the first of the actions would stand: who would be paid what, by which terms, and by those of the order."""
+    """The states of the first actions: partner, payout, terms, and the payout by the order's own terms."""
     rehearsal, results = preview.rehearsal, preview.batch.results
     found: list[Document] = []
     for action_id in list(dict.fromkeys(result.action for result in results if result.action))[:PREVIEWED_ACTIONS_MAX]:
@@ -54,7 +56,7 @@ def action_states(preview: ActPreview, program: Program) -> list[Document]:
 
 
 def cascaded_changes(preview: ActPreview, program: Program) -> list[ModificationDocument]:
-    """Changes to child actions that the cascade would make."""
+    """Changes to child actions by the cascade."""
     rehearsal = preview.rehearsal
     named_ids = {result.modification for result in preview.batch.results}
     return [

@@ -1,4 +1,4 @@
-"""A webhook's message as its source would read it, record by record in words. Nothing is written."""
+"""Read a webhook message as its source would, record by record. Nothing is written."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from retour.sentences import join_names, sentence
 
 
 def takes_messages(source: Source) -> bool:
-    """Whether a sample of a source is a message of its sender's, and not a file of records."""
+    """Whether a source's samples are messages of its sender, rather than files."""
     return source.channel is Channel.API and source.kind not in ("", STANDARD)
 
 
 def check_message(program: Program, source: Source, delivery: Delivery, body: bytes) -> Document:
-    """What a message comes to, read as if it were signed; of headers that say something none is there."""
+    """Read a message as if it were signed and without its headers."""
     sender, language = source_adapter(source), program.language
     read = sender.rows(body, {}, source)
     document: Document = {"name": delivery.name, "source": source.name, "written": False}

@@ -1,5 +1,4 @@
-"""A program document looked at before it is applied: whose terms change when, what it does to pending payouts, and
-what keeps it from being applied."""
+"""Preview a program document: whose terms change when, the effect on pending payouts, and reasons to refuse it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -31,12 +30,12 @@ from retour.views.ledger_reader import LedgerReader, build_reader
 from retour.views.statements import next_statements
 
 PREVIEWED_ACTIONS_MAX = 300
-"""Pending actions that new terms are tried on."""
+"""Pending actions to which new terms are applied."""
 OPEN_SCAN_MAX = 40_000
-"""Open actions looked at for partners without terms."""
+"""Open actions searched for partners without terms."""
 SCAN_CHUNK = 2_000
 PARTNERS_NAMED_MAX = 20
-"""Partners named of those that are treated alike."""
+"""Partners named per class."""
 
 Errors = list[Fault]
 
@@ -63,7 +62,7 @@ def preview_program(
 
 
 def subscriptions(current: Program | None, document: Mapping[str, Any]) -> list[Document]:
-    """Which messages the shops among a document's sources are to send, of those that are new or count otherwise now."""
+    """Messages that shops must send, for sources that are new or have changed."""
     language = document.get("language", "en")
     found: list[Document] = []
     for name, body in document.get("sources", {}).items():
@@ -87,20 +86,20 @@ def subscriptions(current: Program | None, document: Mapping[str, Any]) -> list[
 
 
 def pending_actions(ports: ReadPorts, current: Program) -> tuple[Sequence[action_search.FoundAction], bool]:
-    """Those that lock next, as many as may be looked at, and whether they are all."""
+    """The actions that lock next, up to a limit, and whether these are all."""
     chosen: list[action_search.FoundAction] = []
     found = action_search.find_actions(ports, build_reader(ports, current), action_search.ActionFilter(state="pending"))
     try:
         for one in islice(found, PREVIEWED_ACTIONS_MAX):
             chosen.append(one)
     except RequestError:
-        # Too many others lie among them: what was found of them by then is told.
+        # Too many others in between: report those found so far.
         return chosen, False
     return chosen, len(chosen) < PREVIEWED_ACTIONS_MAX
 
 
 def change_document(one: TermsChange, now: datetime, zone: ZoneInfo) -> Document:
-    """`from` in the program's zone, where a version begins at midnight; null: as soon as it is applied."""
+    """`from` is in the program's zone, where versions begin at midnight; null means on application."""
     return {
         "event_type": one.holders.event_type,
         "partners": [*one.holders.partners[:PARTNERS_NAMED_MAX]],
@@ -142,18 +141,18 @@ def effect_document(found: TermsEffect, are_all: bool, currency: str) -> Documen
 
 
 def funding(ports: ReadPorts, document: Mapping[str, Any]) -> list[Document]:
-    """The contracts of a valid document whose lock leaves no day to spare for the last return, or not even time."""
+    """Contracts of a valid document whose lock leaves no slack for the last return, or fails."""
     day = local_day(ports.now(), document["time_zone"])
     return warnings(document, day, document.get("language", "en"))
 
 
-# What keeps it from being applied
+# Reasons to refuse
 
 
 def find_faults(
     ports: ReadPorts, current: Program, document: Mapping[str, Any], written: str, *, leave_without_terms: bool
 ) -> Errors:
-    """What is wrong with a document for this very program, whose actions there are already."""
+    """Faults of a document for this program, with regard to its existing actions."""
     found = [*fixed_setting_faults(ports, current, document, written)]
     if not found and not leave_without_terms:
         places: dict[tuple[int, str], Fault] = {}
@@ -203,8 +202,7 @@ def missing_terms_faults(
 def version_gap_faults(
     before: Sequence[Contract], after: Sequence[Contract], document: Mapping[str, Any], written: str, now: datetime
 ) -> Iterator[Fault]:
-    """Contracts that begin anew after their version before has ended, with days between for which there are no terms,
-    whether or not anybody has open actions yet."""
+    """Contracts whose new version leaves days without terms after the last one ended, even without open actions."""
     ended = {one.name: one for one in before}
     for one in after[len(before) :]:
         last = ended.get(one.name)
@@ -222,7 +220,7 @@ def version_gap_faults(
 def gaps_with_open_actions(
     ports: ReadPorts, reader: LedgerReader, found: Sequence[Gap], contracts: Sequence[Contract]
 ) -> Iterator[tuple[Gap, str]]:
-    """Each gap with a partner of it that has open actions; where they are too many to look at, the first with any."""
+    """Each gap with a partner that has open actions, up to the search limit."""
     members = frozenset[str]().union(*(one.members for one in contracts))
     by_partner = {(gap.holders.event_type, partner): gap for gap in found for partner in gap.holders.partners}
     of_others = {gap.holders.event_type: gap for gap in found if gap.holders.others}
@@ -246,7 +244,7 @@ def gaps_with_open_actions(
 def fault_path(
     gap: Gap, document: Mapping[str, Any], contracts: Sequence[Contract], now: datetime
 ) -> tuple[tuple[str, ...], bool]:
-    """The end that leaves the gap, or the beginning that comes too late, or the event type that nothing pays for."""
+    """The path of a gap's cause: an end, a late start, or an event type without terms."""
     named = document["contracts"]
     covering = {
         one.name: one

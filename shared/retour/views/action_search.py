@@ -1,7 +1,7 @@
-"""Actions found by the indexes: by when they lock, or by partner and month; page by page, at a known cost.
+"""Find actions by index: by lock, or by partner and month. Paged, with bounded cost.
 
-The lock index holds what is not final; a partner's index holds everything of that partner. Final actions of all
-partners are found by the months that the locker marked.
+The lock index holds actions that are not final, a partner's index all of that partner. Final actions of all partners
+are found by the months marked by the locker.
 """
 
 import base64
@@ -35,41 +35,40 @@ from retour.views.parameters import bad_query, reject_unknown_fields
 from retour.views.schemas import ActionLineDocument, LastChangeDocument
 
 HEADS_MAX = 300
-"""Actions looked at for one page of a list, and the most that can be sorted by what no index knows."""
+"""Maximum actions read per page, and for sorting by values without an index."""
 EXPORT_SCAN_MAX = 3_000
-"""Actions looked at, with all their records, for one file of all that match."""
+"""Maximum actions read in full for an export."""
 SCAN_CHUNK = 2_000
 HEADS_AT_ONCE = 50
 PARTITIONS_MAX = 60
-"""Partitions of an index looked into for one page of a list."""
+"""Maximum index partitions read per page."""
 MATCH_SCAN_MAX = 40_000
-"""Heads looked at for one act on all that match."""
+"""Maximum heads read for an act on all matches."""
 MONTHS_BACK = 24
-"""Before a program's first version: an action may have happened before anybody reported it here."""
+"""Months before a program's first version, since older actions may be reported."""
 NEVER_LOCKS = "9999-12-31"
 CURSOR_BYTES_MAX = 2_000
 FILTER_FIELDS = ("state", "partner", "event_type", "promo_code")
-"""Of these a filter says the one that is meant, or those that are not: `not_partner`."""
+"""Fields with a filter by value or, as `not_partner`, by exclusion."""
 FILTER_NAMES = (*FILTER_FIELDS, *(f"not_{name}" for name in FILTER_FIELDS), "order_id", "locks_after", "locks_before")
 OPEN_STATES = (LifecycleState.PENDING, LifecycleState.APPROVED)
 MAYBE_FINAL_STATES = (LifecycleState.LOCKED, LifecycleState.REVERSED)
-"""States in which an action may be final, and so be in no lock index."""
+"""States in which an action may be final and so missing from the lock index."""
 FINAL_PREFIX = "~"
-"""Before the name of a partner month among those of lock partitions: what is final follows what is not."""
+"""Prefix of partner months in cursors: final actions sort after lock partitions."""
 SORTS = ("lock", "-lock", "event", "-event")
-"""What the lock index can be read by: the lock, or the UTC day of the event; `-` the last first."""
+"""Sort orders of the lock index: lock, or UTC event day; `-` is descending."""
 
 FoundAction = tuple[Order, Action, ActionHead]
 IndexEntry = tuple[str, str, str, str]
-"""What an index says of an action: its partition there, its sort key, its order key and its id."""
+"""An index entry: partition, sort key, order key, action id."""
 
 
 @dataclass(frozen=True, slots=True)
 class ActionFilter:
-    """Locks from an instant on, and before another, in UTC; what is empty holds for all.
+    """A filter. Locks are in [from, before), in UTC; empty fields match all.
 
-    `sort` is one of SORTS; a partner's actions come by event month and are not sorted otherwise. `open_only`: what has
-    locked is not looked for.
+    `sort` is one of SORTS; a partner's actions are only sorted by event month. `open_only` excludes locked actions.
     """
 
     state: str | None = None
@@ -91,20 +90,20 @@ class ActionFilter:
         return bool(self.partner or self.locks_after or self.locks_before or self.state)
 
     def earliest_lock(self, now: datetime) -> str:
-        """No lock before this can be of what is meant: what is locked is neither pending nor approved."""
+        """The earliest lock that can match: pending and approved actions are not locked yet."""
         is_open = self.open_only or self.state in OPEN_STATES
         return max(self.locks_after or "", format_instant(now) if is_open else "")
 
     @property
     def includes_final(self) -> bool:
-        """Whether final ones of all partners are looked at too."""
+        """Whether final actions of all partners are included."""
         return self.partner is None and self.state in MAYBE_FINAL_STATES
 
     def matches(self, action: Action, head: ActionHead, now: datetime) -> bool:
         return self.matches_head(action, head.state(now), head.standing.partner, head.locks_at)
 
     def matches_head(self, action: Action, state: str, partner: str, locks_at: datetime | None) -> bool:
-        """Whether an action is meant, by what its head says of it."""
+        """Whether an action matches, by the values of its head."""
         return self.matches_line(
             {
                 "state": state,
@@ -116,7 +115,7 @@ class ActionFilter:
         )
 
     def matches_line(self, line: Mapping[str, Any]) -> bool:
-        """The same of an action as lists show it."""
+        """Whether an action's list document matches."""
         locks_at = line["locks_at"] or NEVER_LOCKS
         return (
             all(getattr(self, name) in (None, line[name]) for name in FILTER_FIELDS)
@@ -153,12 +152,12 @@ def parse_filter(given: Mapping[str, Any], program: Program, sort: str = "lock")
 
 
 def split_values(given: str | None) -> frozenset[str]:
-    """Values with commas between them; a comma of a value itself is written %2C."""
+    """Comma-separated values; %2C stands for a comma within a value."""
     return frozenset(unquote(value) for value in (given or "").split(",") if value)
 
 
 def parse_moment(given: Mapping[str, str], name: str, program: Program) -> str | None:
-    """A day of the program's time zone means its first instant."""
+    """Parse a time; a day means its first instant in the program's time zone."""
     value = given.get(name)
     if value is None:
         return None
@@ -170,7 +169,7 @@ def parse_moment(given: Mapping[str, str], name: str, program: Program) -> str |
         raise bad_query(name, value, "moment") from None
 
 
-# Found
+# Search
 
 
 def page_of_actions(
@@ -181,9 +180,9 @@ def page_of_actions(
     cursor: str | None = None,
     also: Callable[[FoundAction], bool] = lambda _: True,
 ) -> Document:
-    """One page of actions: up to the limit, or as far as one request may scan; with how far it got and the next cursor.
+    """A page of actions, up to the limit or the scan limit, with its progress and next cursor.
 
-    Heads are looked at in batches; with all their records are read only those that are shown.
+    Heads are read in batches; only the actions shown are read in full.
     """
     seal = partial(sign_cursor, ports, reader.program, filter_)
     items: list[ActionLineDocument] = []
@@ -224,7 +223,7 @@ def page_of_actions(
 def matching_keys(
     ledger: TableLedger, reader: LedgerReader, filter_: ActionFilter, some: Sequence[IndexEntry]
 ) -> set[tuple[str, str]]:
-    """Those of these places that a filter means, by what their heads say."""
+    """The keys that match a filter by their heads."""
     return {
         (one.action.order_key, one.action.id)
         for one in bulk.load_listed_actions(ledger, [(order_key, action) for _, _, order_key, action in some])
@@ -233,12 +232,12 @@ def matching_keys(
 
 
 def is_shown_at(seen: IndexEntry, head: ActionHead) -> bool:
-    """Whether an action is to be shown where it was found: among the final ones those that are not, are not."""
+    """Whether an action is shown at this index entry, so that none is shown both as open and as final."""
     return not seen[0].startswith(FINAL_PREFIX) or head.final is not None
 
 
 def line_with_last_change(reader: LedgerReader, chosen: FoundAction) -> ActionLineDocument:
-    """An action as lists show it, with the last that changed it."""
+    """An action's list document with its last change."""
     order, action, head = chosen
     line = documents.action_line(action, head, reader.program, reader.now)
     line["last_change"] = last_change(order, head)
@@ -261,7 +260,7 @@ def last_change(order: Order, head: ActionHead) -> LastChangeDocument | None:
 
 
 def lines_if_few(ports: ReadPorts, reader: LedgerReader, filter_: ActionFilter) -> list[Document] | None:
-    """All that match, by what their heads say, to be sorted by that; None where they would be too many to look at."""
+    """All matches by their heads, for sorting; None if there are too many."""
     every = list(islice(candidates(ports, reader, filter_, None, final=filter_.includes_final), HEADS_MAX + 1))
     if len(every) > HEADS_MAX:
         return None
@@ -271,7 +270,7 @@ def lines_if_few(ports: ReadPorts, reader: LedgerReader, filter_: ActionFilter) 
 
 
 def head_line(one: bulk.ListedAction, program: Program, now: datetime) -> Document:
-    """What lists sort by, without the action's records."""
+    """The values used for sorting, without reading records."""
     action = one.action
     return {
         "id": action.id,
@@ -296,13 +295,13 @@ def head_line(one: bulk.ListedAction, program: Program, now: datetime) -> Docume
 
 
 def load_lines(reader: LedgerReader, places: Iterable[tuple[str, str]]) -> list[ActionLineDocument]:
-    """The whole lines of a few actions, by order key and id."""
+    """The list documents of some actions by order key and id."""
     chosen = (load_action(reader, ("", "", *place)) for place in places)
     return [line_with_last_change(reader, one) for one in chosen if one is not None]
 
 
 def find_actions(ports: ReadPorts, reader: LedgerReader, filter_: ActionFilter) -> Iterator[FoundAction]:
-    """All that match, one after the other; final ones only of a partner: nothing changes those any more."""
+    """All matching actions; final ones only for a partner filter."""
     if filter_.order_id is not None:
         order = reader.order_by_id(filter_.order_id)
         heads = [(order, action, order.heads.get(action.id)) for action in order.actions]
@@ -317,7 +316,7 @@ def find_actions(ports: ReadPorts, reader: LedgerReader, filter_: ActionFilter) 
 
 
 def find_reported_actions(ports: ReadPorts, reader: LedgerReader, filter_: ActionFilter, most: int) -> list[Action]:
-    """All that match, up to so many, by what their heads say: no records are read, so that many can be looked at."""
+    """Up to `most` matching actions by their heads, without reading records."""
     if filter_.order_id is not None:
         return [action for _, action, _ in find_actions(ports, reader, filter_)]
     matched: list[Action] = []
@@ -336,7 +335,7 @@ def find_reported_actions(ports: ReadPorts, reader: LedgerReader, filter_: Actio
 
 
 def actions_by_id(ports: ReadPorts, reader: LedgerReader, ids: Sequence[str]) -> dict[str, Action]:
-    """Those of these action ids that were reported; no records are read."""
+    """The reported actions among these ids, without reading records."""
     ledger = ports.ledger(reader.program)
     known = bulk.order_keys(ledger, [one for one in ids if is_key(one)])
     places = [(key, one) for one in ids if is_key(one) for key in reader.candidate_order_keys(one, known.get(one))]
@@ -357,7 +356,7 @@ def load_action(reader: LedgerReader, seen: IndexEntry) -> FoundAction | None:
 def candidates(
     ports: ReadPorts, reader: LedgerReader, filter_: ActionFilter, start: tuple[str, str] | None, *, final: bool = False
 ) -> Iterator[IndexEntry]:
-    """What the fitting index holds, from a place in it on; `final`: then what is final, of all partners."""
+    """Entries of the suitable index from a position on; with `final`, then final actions of all partners."""
     ledger: TableLedger = ports.ledger(reader.program)
     if filter_.partner:
         names = ((f"{month}#{filter_.partner}", month) for month in event_months(ports, reader))
@@ -374,7 +373,7 @@ def candidates(
 def scan_partner_months(
     ledger: TableLedger, names: Iterable[tuple[str, str]], start: tuple[str, str] | None
 ) -> Iterator[IndexEntry]:
-    """Partner months (`2026-11#partner`, and the name of that place), the newest first."""
+    """Entries of partner months (`2026-11#partner`, with their cursor name), newest first."""
     for name, place in names:
         if start and place > start[0]:
             continue
@@ -386,7 +385,7 @@ def scan_partner_months(
 def scan_lock_partitions(
     ledger: TableLedger, filter_: ActionFilter, start: tuple[str, str] | None, since: str
 ) -> Iterator[IndexEntry]:
-    """Partitions of the lock index, in the order that is asked for; only what locks from a moment on."""
+    """Entries of the lock index in the requested order, from a lock time on."""
     backward = filter_.sort.startswith("-")
     place = PARTITION_ORDER[filter_.sort.removeprefix("-")]
     for day in sorted_lock_days(ledger, filter_, since):
@@ -413,7 +412,7 @@ def event_order(name: str) -> str:
 
 
 PARTITION_ORDER = {"lock": lock_order, "event": event_order}
-"""How the partitions of the lock index follow each other: their names are `lock day#event day`."""
+"""Sort keys of lock partitions, which are named `lock day#event day`."""
 
 
 def sorted_lock_days(ledger: TableLedger, filter_: ActionFilter, since: str) -> Iterator[LockDay]:
@@ -440,7 +439,7 @@ def event_months(ports: ReadPorts, reader: LedgerReader) -> Iterator[str]:
 
 
 def sign_cursor(ports: ReadPorts, program: Program, filter_: ActionFilter, place: tuple[str, str]) -> str:
-    """A place in a list, signed together with the list it is of, so that it means nothing anywhere else."""
+    """Sign a position together with its list, so that the cursor is valid only there."""
     body = base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
     said = "\0".join((program.id, json.dumps(asdict(filter_), sort_keys=True, default=sorted), body))
     mark = hmac.new(cursor_secret(ports, program), said.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[
@@ -450,7 +449,7 @@ def sign_cursor(ports: ReadPorts, program: Program, filter_: ActionFilter, place
 
 
 def cursor_secret(ports: ReadPorts, program: Program) -> bytes:
-    """What signs the cursors of a program; made when first needed."""
+    """The key for signing a program's cursors, created on first use."""
     state = ports.state(program.id, "lists.cursor")
     kept = state.get("key")
     if kept is None:
@@ -461,7 +460,7 @@ def cursor_secret(ports: ReadPorts, program: Program) -> bytes:
 
 
 def verify_cursor(given: str | None, seal: Callable[[tuple[str, str]], str]) -> tuple[str, str] | None:
-    """The place a cursor stands for; one that was not given by this very list is refused."""
+    """The position of a cursor. Raises RequestError if it was not made for this list."""
     if given is None:
         return None
     try:

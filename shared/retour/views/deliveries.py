@@ -1,4 +1,4 @@
-"""One delivery with the outcomes of its records, and where it lies."""
+"""A delivery with the outcomes of its records, and its body."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -31,7 +31,7 @@ def batch_detail(reader: LedgerReader, header: DeliveryHeader) -> BatchDocument:
 def add_repetition(
     document: BatchDocument, reader: LedgerReader, header: DeliveryHeader, results: Iterable[Result]
 ) -> None:
-    """Of a delivery that was sent before: which one, and what became of it then. Calls are compared when asked for."""
+    """Add to a repeated delivery the original and its outcomes. Calls are compared on request."""
     same_as = header.report.get("same_as", "")
     if header.delivery.kind in (DeliveryKind.MODIFICATIONS, DeliveryKind.ACTIONS):
         same_as = earlier_identical_delivery(reader.deliveries, header.delivery, document["counts"], results)
@@ -52,7 +52,7 @@ def find_header(reader: LedgerReader, id_: str) -> DeliveryHeader:
 
 
 def load_raw_body(reader: LedgerReader, header: DeliveryHeader) -> bytes | None:
-    """The raw bytes; None while the file that was announced is not there, and once they have ended."""
+    """The raw body; None if the announced file is missing or the body was deleted."""
     if header.is_gone:
         return None
     try:
@@ -64,13 +64,13 @@ def load_raw_body(reader: LedgerReader, header: DeliveryHeader) -> bytes | None:
 
 
 def deliveries_of(reader: LedgerReader, order_id: str) -> set[str]:
-    """The batches that brought what is known of an order: its actions, and all records whatever they came to."""
+    """The ids of all deliveries with actions or records of an order."""
     order = reader.order_by_id(order_id)
     return {action.delivery for action in order.actions} | {one.provenance.delivery for one in order.records}
 
 
 def partners_of(reader: LedgerReader, header: DeliveryHeader) -> Iterator[str]:
-    """Whose actions the records of a batch concern."""
+    """The partners whose actions a delivery's records are about."""
     for result in reader.results(header):
         found = reader.action(result.action) if result.action else None
         if found is not None:

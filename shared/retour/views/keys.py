@@ -1,4 +1,4 @@
-"""API keys and the secrets of sources as lists show them: never the values."""
+"""API keys and secrets of sources in lists, never their values."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -32,7 +32,7 @@ def key_document(key: ApiKey) -> Document:
 
 
 def list_secrets(ports: KeyPorts, program: Program, found: Source) -> Document:
-    """What is live at a source, and who did what to it; never the values."""
+    """The active secrets of a source and their changes."""
     name = found.name
     live = credentials.live_secrets(ports, program, found)
     live += [openpgp_document(key) for key in encrypted_files.public_keys(ports, program.id, name)]
@@ -49,7 +49,7 @@ def openpgp_document(key: Mapping[str, Any]) -> Document:
 
 
 def public_key_document(line: str) -> Document:
-    """Stands in the program itself; a new one is added there."""
+    """A public key from the program document, where new ones are added too."""
     return secret_document("public_key", logins.fingerprint(line) or line[:30], logins.key_comment(line))
 
 

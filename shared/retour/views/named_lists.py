@@ -1,4 +1,4 @@
-"""Named lists of a program, as they are in force."""
+"""A program's named lists in force."""
 
 from retour.domain.contracts.contract import referenced_names
 from retour.domain.contracts.named_list import named_list
@@ -9,7 +9,7 @@ from retour.views.documents import Document
 
 
 def list_named_lists(ports: ProgramPort, program: Program) -> Document:
-    """Every list by its name, those that the program writes out as well."""
+    """All lists by name, including those written in the program."""
     document = ports.programs.newest_version(program.id).document
     written = {name: named_list(entries) for name, entries in document.get("lists", {}).items()}
     counts = {name: len(document["lists"][name]) for name in written}
@@ -33,7 +33,7 @@ def list_named_lists(ports: ProgramPort, program: Program) -> Document:
 
 
 def entries_text(ports: ProgramPort, program: Program, name: str) -> str:
-    """The list as a text, one entry a line."""
+    """A list as text, one entry per line."""
     said = ports.programs.newest_version(program.id).document.get("lists", {}).get(name)
     if said is None and name not in program.lists:
         raise NotFoundError("list", program=program.id)

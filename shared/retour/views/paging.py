@@ -92,7 +92,7 @@ def scan_headers(deliveries: Deliveries, start: ListPosition, last_day: str) -> 
 
 
 def day_bounds(ports: ReadPorts, program: Program) -> tuple[str, str]:
-    """Today, and the day of the program's first version: nothing was delivered before."""
+    """Today, and the day of the program's first version, before which there are no deliveries."""
     first = f"{ports.programs.first_recorded_at(program.id):%Y%m%d}"
     today = f"{ports.now():%Y%m%d}"
     return max(today, first), first

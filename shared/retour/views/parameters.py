@@ -1,4 +1,4 @@
-"""What callers and forms say in words: read strictly, with the closest word that is known where one is not."""
+"""Strict parsing of parameters, with suggestions for unknown words."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from retour.errors import InvalidRequestError, excerpt
 
 
 def bad_query(name: str, value: str, right: str, **details: str) -> InvalidRequestError:
-    """`right`: which of the sentences says what a value looks like here."""
+    """The error for a value; `right` names the sentence with the correct form."""
     return InvalidRequestError("QUERY_INVALID", right, details, name=name, value=excerpt(value))
 
 

@@ -1,4 +1,4 @@
-"""Programs as they are in force, and how their sources are used."""
+"""Programs in force, and how their sources are used."""
 
 from contextlib import suppress
 
@@ -11,10 +11,10 @@ from retour.wiring import Hub
 
 
 def list_programs(hub: Hub, principal: Principal) -> Document:
-    """One line for each program the key opens."""
+    """All programs a key may access."""
     found = []
     for name in hub.programs.ids() if principal.is_admin else [principal.program]:
-        with suppress(KeyError):  # A key may be made before its program is.
+        with suppress(KeyError):  # A key may be created before its program.
             newest = hub.programs.newest_version(name)
             document = newest.document
             found.append(

@@ -13,7 +13,7 @@ class ChangeOfAmountDocument(TypedDict):
 
 
 class EffectDocument(TypedDict):
-    """`contract` is the number of the contract version that priced it."""
+    """`contract` is the contract version that priced it."""
 
     currency: str
     payout_currency: str
@@ -23,14 +23,14 @@ class EffectDocument(TypedDict):
 
 
 class OtherBasisDocument(TypedDict):
-    """The payout after a record, had the other terms priced it."""
+    """The payout by the terms basis that was not agreed."""
 
     basis: str
     payout: str
 
 
 class MakeGoodDocument(TypedDict):
-    """What settles a change that came too late: what it would have taken from the sale and from the payout."""
+    """What would settle a late change: its effect on amount and payout."""
 
     partner: str
     amount: str
@@ -41,14 +41,14 @@ class MakeGoodDocument(TypedDict):
 
 
 class FirstDocument(TypedDict):
-    """What a duplicate came to the first time."""
+    """The first outcome of a duplicate."""
 
     outcome: str
     batch: str
 
 
 class RecordOutcomeDocument(TypedDict):
-    """The answer to one record of a delivery; `record` is its place there."""
+    """The result of one record; `record` is its place in the delivery."""
 
     record: str
     id: str
@@ -67,21 +67,21 @@ class RecordOutcomeDocument(TypedDict):
 
 
 class RefusalFields(TypedDict, total=False):
-    """Why a delivery as a whole was refused, held or ignored; empty where it was not."""
+    """Why a delivery was refused, held or ignored as a whole; empty otherwise."""
 
     code: str
     explanation: str
 
 
 class RepetitionFields(TypedDict):
-    """Of a delivery that was sent before: which one it repeats, in words too."""
+    """The earlier delivery that this one repeats, with a sentence."""
 
     same_as: str
     explanation: str
 
 
 class ModificationDocument(TypedDict):
-    """A record as it was sent, where it came from, and what became of it."""
+    """A record as sent, its provenance and its outcome."""
 
     id: str
     program: str
@@ -128,7 +128,7 @@ class TermsOfEntryDocument(TypedDict):
 
 
 class HistoryEntryDocument(ModificationDocument):
-    """A record as its action booked it."""
+    """A record as booked by its action."""
 
     terms: TermsOfEntryDocument
 
@@ -143,7 +143,7 @@ class LastChangeDocument(TypedDict):
 
 
 class ActionLineDocument(TypedDict):
-    """An action as lists show it. `locks_at` None: open-ended."""
+    """An action in a list. `locks_at` None is open-ended."""
 
     id: str
     program: str
@@ -176,7 +176,7 @@ class SoldDocument(TypedDict):
 
 
 class ItemDocument(TypedDict):
-    """One line of an action as it stands; `rule` is the rank of the rule that pays, 0 where none does."""
+    """A line of an action. `rule` is the rank of the paying rule, 0 if none."""
 
     line: str
     sku: str | None
@@ -189,7 +189,7 @@ class ItemDocument(TypedDict):
 
 
 class CreditDocument(TypedDict, total=False):
-    """When the partner's credit is certain: one of the three days, and why then."""
+    """When the partner's credit is certain: one of three days, and why."""
 
     earliest: str
     expected: str
@@ -198,7 +198,7 @@ class CreditDocument(TypedDict, total=False):
 
 
 class PaymentStandingDocument(TypedDict):
-    """Where the payment of a statement stands."""
+    """The state of a statement's payment."""
 
     state: str
     batch: str | None
@@ -215,7 +215,7 @@ class StatementInShortDocument(TypedDict):
 
 
 class ActionDetailFields(TypedDict):
-    """What an action by itself shows beyond its line."""
+    """Fields of a single action beyond those in lists."""
 
     sentence: str
     credit: CreditDocument | None
@@ -238,7 +238,7 @@ class EffectTotalDocument(TypedDict):
 
 
 class BatchAnswerDocument(TypedDict):
-    """What a caller hears at once. A dry run has no batch to ask for later, and more to tell."""
+    """The immediate response to a call. A dry run has no batch, and additional fields."""
 
     batch: str | None
     state: str
@@ -266,7 +266,7 @@ class LinksDocument(TypedDict):
 
 
 class BatchDocument(TypedDict):
-    """A delivery and what became of it; asked for by itself, with the outcomes of its first records."""
+    """A delivery with its outcome; a single one also with the outcomes of its first records."""
 
     id: str
     program: str

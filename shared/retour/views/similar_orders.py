@@ -9,16 +9,16 @@ from retour.views import action_search
 from retour.views.ledger_reader import LedgerReader
 
 SAMPLE_MAX = 60
-"""Actions whose order ids tell how such ids are written here."""
+"""Actions sampled for the format of order ids."""
 CANDIDATES_MAX = 8
 NUMBERS = re.compile(r"(\d+)")
 
 OrderIdShape = tuple[tuple[str, ...], tuple[int, ...]]
-"""What stands between the numbers of an order id, and how many digits each has."""
+"""The text between the numbers of an order id, and the number of digits of each."""
 
 
 def order_id_shapes(ports: ReadPorts, reader: LedgerReader) -> list[OrderIdShape]:
-    """How the order ids of actions that can still change are written."""
+    """The formats of order ids of open actions."""
     today = action_search.parse_filter({"locks_after": reader.now.isoformat()}, reader.program)
     seen = islice(action_search.candidates(ports, reader, today, None), SAMPLE_MAX)
     return list(dict.fromkeys(shape_of(order_key) for _, _, order_key, _ in seen))
@@ -30,7 +30,7 @@ def shape_of(order_id: str) -> OrderIdShape:
 
 
 def candidate_order_ids(order_id: str, known: list[OrderIdShape]) -> Iterator[str]:
-    """What an order id would be in the shapes of others: its numbers, without and with their zeros."""
+    """An order id rewritten in other formats, with and without leading zeros."""
     numbers = [digits.lstrip("0") or "0" for digits in NUMBERS.findall(order_id)]
     tried = {order_id}
     for between, widths in known:
@@ -44,6 +44,6 @@ def candidate_order_ids(order_id: str, known: list[OrderIdShape]) -> Iterator[st
 
 
 def similar_order_ids(reader: LedgerReader, order_id: str, known: list[OrderIdShape]) -> list[str]:
-    """Those of them that there are, by the id they were reported with."""
+    """The rewritten ids that exist, as reported."""
     orders = (reader.order(key) for key in islice(candidate_order_ids(order_id, known), CANDIDATES_MAX))
     return [order.actions[0].order_id for order in orders if order.actions]

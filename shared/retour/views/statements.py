@@ -1,4 +1,4 @@
-"""Look up statements, and billing groups with a forecast of their next ones."""
+"""Statements, and billing groups with a forecast of their next ones."""
 
 import csv
 import io
@@ -29,11 +29,11 @@ from retour.views.parameters import bad_query
 from retour.views.schemas import ActionDocument, PaymentStandingDocument, StatementInShortDocument
 
 LOOKED_MAX = 2_000
-"""Heads looked at for one page of a list."""
+"""Maximum heads read per page."""
 NUMBERS_MAX = 20_000
-"""Statements among which a number is looked for; an id finds itself."""
+"""Statements searched by number; an id is found directly."""
 LINES_MAX = 5_000
-"""Lines of a statement that an answer holds; the CSV has all."""
+"""Maximum lines in a response; the CSV has all."""
 ID = re.compile(r"\d{4}-\d\d-\d\d~[A-Za-z0-9][A-Za-z0-9_.-]{0,40}")
 COLUMNS = (
     "statement", "partner", "action_id", "order_id", "event_type", "contract", "event_time", "locked_at", "state",
@@ -49,7 +49,7 @@ def list_statements(
     partner: str | None = None,
     billing_group: str | None = None,
 ) -> Document:
-    """Statements of a program, the newest first, of a partner or a group where one is named."""
+    """Statements of a program, newest first, optionally of a partner or group."""
     kept = made.statements_of(ports, program)
     if cursor and not ID.fullmatch(cursor):
         raise bad_query("cursor", cursor, "cursor")
@@ -82,13 +82,13 @@ def payment(standing: Document | None) -> PaymentStandingDocument:
 def statement_of_action(
     ports: ReadPorts, program: Program, action: Action, head: ActionHead
 ) -> StatementInShortDocument | None:
-    """On which statement an action is, in short; None: on none (yet)."""
+    """The statement of an action in short form; None if it is not stated."""
     return StatedActions(ports, program, head.standing.partner).statement_of(action, head)
 
 
 @dataclass
 class StatedActions:
-    """The statements of one partner, each looked up once: on which an action is, and where its payment stands."""
+    """A partner's statements, each read once, to find an action's statement and payment."""
 
     ports: ReadPorts
     program: Program
@@ -96,7 +96,7 @@ class StatedActions:
     _on: dict[str, tuple[StatementInShortDocument, frozenset[str]]] = field(default_factory=dict)
 
     def statement_of(self, action: Action, head: ActionHead) -> StatementInShortDocument | None:
-        """In short; None: on none (yet)."""
+        """In short form; None if the action is not stated."""
         if head.final is None or head.locks_at is None:
             return None
         counts_at, zone = max(head.locks_at, action.reported_at), self.program.time_zone
@@ -108,7 +108,7 @@ class StatedActions:
         return None
 
     def sums(self) -> tuple[int, int]:
-        """What is stated and not paid, and what is paid, in minor units."""
+        """Sums of what is stated but unpaid, and of what is paid, in minor units."""
         states = self.ports.payments(self.program.id).statements(id_ for _, _, id_ in self.ids)
         sums = {True: 0, False: 0}
         for _, _, id_ in self.ids:
@@ -119,7 +119,7 @@ class StatedActions:
 
     @cached_property
     def ids(self) -> list[tuple[str, str, str]]:
-        """(day, group, id), the newest first."""
+        """(day, group, id), newest first."""
         return self._kept.of_partner(self.partner)
 
     @cached_property
@@ -142,7 +142,7 @@ class StatedActions:
 
 
 def with_statement(document: ActionDocument, stated: StatementInShortDocument | None) -> ActionDocument:
-    """An action with the statement it is on. Once that is paid, so is what was locked."""
+    """Add the statement to an action. If it is paid, a locked action is PAID."""
     if stated is None:
         return document
     document["statement"] = stated
@@ -159,7 +159,7 @@ def of_partner(kept: Statements, partner: str, before: str) -> Iterator[tuple[st
 
 
 def statement(ports: ReadPorts, program: Program, id_: str) -> Document:
-    """One with its lines, by its id or its number."""
+    """A statement with its lines, by id or number."""
     kept = made.statements_of(ports, program)
     id_, doc = find_statement(kept, program, id_)
     lines = [line(one, doc) for _, one in zip(range(LINES_MAX), made.payouts_on(kept, doc), strict=False)]
@@ -169,7 +169,7 @@ def statement(ports: ReadPorts, program: Program, id_: str) -> Document:
 
 def find_statement(kept: Statements, program: Program, id_: str) -> tuple[str, Document]:
     if not ID.fullmatch(id_):
-        # The number alone: it does not say its day.
+        # A number does not contain the statement's day.
         newest = islice(kept.newest_first(), NUMBERS_MAX)
         id_ = next((known for known, doc in newest if doc["number"] == id_), id_)
     doc = kept.get(id_) if ID.fullmatch(id_) else None
@@ -179,13 +179,13 @@ def find_statement(kept: Statements, program: Program, id_: str) -> tuple[str, D
 
 
 def payer(ports: ReadPorts, program: Program, doc: Document) -> Document:
-    """Who pays, as the group said it at the beginning of the statement's day."""
+    """The payer, as the group declared it at the beginning of the statement's day."""
     group = made.billing(ports, program).group_at(doc["group"], date.fromisoformat(doc["day"]))
     return dict(group.payer) if group else {}
 
 
 def statement_csv(ports: ReadPorts, program: Program, id_: str, columns: Sequence[str] = COLUMNS) -> tuple[str, str]:
-    """Its name as a file, and every line."""
+    """The file name and all lines as CSV."""
     kept = made.statements_of(ports, program)
     _, doc = find_statement(kept, program, id_)
     out = io.StringIO()
@@ -200,7 +200,7 @@ def statement_csv(ports: ReadPorts, program: Program, id_: str, columns: Sequenc
 
 
 def plain(value: Any) -> str:
-    """A cell that no spreadsheet takes for a formula."""
+    """Escape a cell that a spreadsheet would take for a formula."""
     cell = "" if value is None else str(value)
     return f"'{cell}" if cell[:1] in ("=", "+", "@", "\t", "\r") or (cell[:1] == "-" and not number(cell)) else cell
 
@@ -246,7 +246,7 @@ def line(one: Payout, doc: Document) -> Document:
 
 
 def billing_groups(ports: ReadPorts, program: Program) -> Document:
-    """The groups in force, and what their next two statements would hold."""
+    """The groups in force, with a forecast of their next two statements."""
     return groups_document(ports, program, None)
 
 
@@ -256,7 +256,7 @@ def groups_document(ports: ReadPorts, program: Program, draft: Any) -> Document:
 
 
 def next_statements(ports: ReadPorts, program: Program, draft: Mapping[str, Any] | None) -> Document:
-    """The next two statement days of each group with what they would hold, and whether all was looked at."""
+    """The next two statement days of each group with their content, and whether everything was read."""
     to_come, is_whole = made.forecast(ports, program, draft)
     return {"coming": [coming_document(one, program.currency) for one in to_come], "complete": is_whole}
 

@@ -16,7 +16,7 @@ DAY_FORMAT = "%Y%m%d"
 
 @dataclass(frozen=True, slots=True)
 class TimeRange:
-    """What was received from one moment on and before another; None where it has no such end."""
+    """Receipt times from `since` (included) to `until` (excluded). None is unbounded."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -26,7 +26,7 @@ class TimeRange:
 
 
 def parse_range(query: Mapping[str, str], program: Program) -> TimeRange:
-    """`from` and `to` of a query. A day counts whole: from its first instant, to its last."""
+    """Parse `from` and `to`. A day includes all of its instants."""
     return TimeRange(parse_bound(query, "from", program, 0), parse_bound(query, "to", program, 1))
 
 
@@ -37,14 +37,14 @@ def parse_bound(query: Mapping[str, str], name: str, program: Program, days_late
     try:
         if len(said) == len("2026-11-21"):
             return start_of_day(date.fromisoformat(said), days_later, program.time_zone).astimezone(UTC)
-        # A plus sign that nobody encoded arrives as a space.
+        # An unencoded plus sign arrives as a space.
         return parse_instant(said.replace(" ", "+")).astimezone(UTC)
     except (ValueError, OverflowError):
         raise bad_query(name, said, "moment") from None
 
 
 def scan_bounds(ports: ReadPorts, program: Program, cursor: str | None, span: TimeRange) -> tuple[ListPosition, str]:
-    """Where a list of deliveries begins or goes on, the newest first, and the last day it looks at."""
+    """The position at which a list of deliveries starts or continues, newest first, and its last day."""
     today, first = day_bounds(ports, program)
     last = min(today, f"{span.until:{DAY_FORMAT}}") if span.until else today
     start = parse_cursor(cursor) if cursor else ListPosition(last)

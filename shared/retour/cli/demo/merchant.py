@@ -1,6 +1,6 @@
-"""A merchant's own FTPS server, in a process of its own: `python -m retour.cli.demo.merchant FD < settings.json`
+"""A merchant's FTPS server in its own process: `python -m retour.cli.demo.merchant FD < settings.json`
 
-It serves one folder to one user on a socket that is listening already, until its standard input ends.
+Serves one folder to one user on an inherited listening socket, until its standard input closes.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""retour demo, from the curtain to the table."""
+"""retour demo: start the servers, play the scenario, and print the results."""
 
 import argparse
 import fcntl
@@ -64,7 +64,7 @@ def demo(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def demo_data_folder() -> Iterator[Path]:
-    """An empty data folder: the demo's own, or where another demo is running a passing one."""
+    """The demo's data folder, or a temporary one if another demo is running."""
     DEMO_FOLDER.mkdir(exist_ok=True)
     with (DEMO_FOLDER / "demo.lock").open("w") as lock:
         try:
@@ -85,7 +85,7 @@ def make_folder(path: Path) -> Path:
 
 
 def apply_sample(hub: HubClient, scenario: Scenario, visit: Any, password: str) -> HubClient:
-    """The sample program in force, with the merchant's server where it really is."""
+    """Apply the sample program with the address of the merchant's server."""
     import yaml
 
     document = yaml.safe_load((SAMPLE / f"{scenario.program}.yaml").read_text("utf-8"))
@@ -113,7 +113,7 @@ def report_sales(hub: HubClient, scenario: Scenario) -> None:
 
 
 def play(demo: Demo, scenario: Scenario) -> dict[str, ReturnStatus]:
-    """Every return sent, waited for and in one table."""
+    """Send every return, wait for it, and print a table."""
     answered: dict[str, AnswerProbe] = {}
     seen = {each.order_id: ReturnStatus() for each in scenario.returns}
     with progress_bar("sending", total=len(scenario.returns)) as bar:
@@ -149,7 +149,7 @@ def describe_trouble(trouble: Exception) -> str:
 
 
 def look_up(demo: Demo, item: Return, before: ReturnStatus, answered: AnswerProbe) -> ReturnStatus:
-    """What the hub's own API says about the order now, and whether its sender has an answer."""
+    """The order as the hub's API shows it, and whether the sender has a reply."""
     items = demo.hub.items(f"/v1/programs/{demo.program}/actions", 1, order_id=item.order_id)["items"]
     if not items:
         return before
@@ -188,7 +188,7 @@ def table_row(item: Return, seen: ReturnStatus) -> tuple[Any, ...]:
 
 
 def keep_running(hub: HubClient, scenario: Scenario, data: Path) -> None:
-    """The addresses, and then the hub for whoever wants to try it, until Ctrl-C."""
+    """Print the addresses and keep the hub running until Ctrl-C."""
     ready = hub.ready
     with ready_file_link(data):
         rows: list[tuple[str, str]] = [("API", hub.url), ("OpenAPI", f"{hub.url}/openapi.json")]
@@ -220,11 +220,11 @@ def keep_running(hub: HubClient, scenario: Scenario, data: Path) -> None:
 
 @contextmanager
 def ready_file_link(data: Path) -> Iterator[None]:
-    """While the demo's hub is up, `retour` in this folder means it, unless another hub is meant already."""
+    """While the demo runs, `retour` in this folder uses its hub, unless there is another ready-file."""
     if READY_FILE.exists():
         yield
         return
-    READY_FILE.unlink(missing_ok=True)  # what is left of a demo that was killed points nowhere
+    READY_FILE.unlink(missing_ok=True)  # left by a killed demo
     READY_FILE.symlink_to(data / "ready.json")
     try:
         yield

@@ -1,4 +1,4 @@
-"""What is sold, what comes back over which channel, and the payouts that somebody computed by hand."""
+"""The demo's sales, returns per channel, and payouts computed by hand."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Return:
-    """`sent` is what the channel's client sends: a record, the lines of a file, or the fields of a case."""
+    """A return. `sent` is what the client sends: a record, lines of a file, or fields of a case."""
 
     channel: str
     source: str
@@ -43,14 +43,14 @@ def load_scenario(path: Path) -> Scenario:
 
 
 def sales_to_report(scenario: Scenario, now: datetime) -> list[dict[str, Any]]:
-    """The sales, of two days ago, as a merchant's shop reports them."""
+    """The sales, two days old, in the API's format."""
     sold_at = (now - timedelta(days=2)).isoformat(timespec="seconds")
     return [{**each.action, "event_time": sold_at} for each in scenario.returns]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReturnStatus:
-    """What the hub says about a return, and where the sender finds its answer."""
+    """What the hub shows of a return, and where the sender finds its reply."""
 
     delivery: str = ""
     outcome: str = ""
@@ -69,7 +69,7 @@ class ReturnStatus:
 
 
 def find_differences(expected: Return, seen: ReturnStatus) -> list[str]:
-    """Sentences about what is not as it was computed by hand; none when all is."""
+    """Sentences on differences from the expected result; empty if there are none."""
     pairs = (
         ("outcome", "applied", seen.outcome),
         ("state", expected.state, seen.state),

@@ -1,6 +1,6 @@
-"""One client a channel, each the kind that a shop, a warehouse, a merchant or an admin uses.
+"""One client per channel, of the kind that a shop, a warehouse, a merchant or an admin uses.
 
-Each sends its return and gives back a question: where is the answer? It is asked until it has been left.
+Each sends its return and gives back a probe that looks for the reply. It is called until there is one.
 """
 
 import base64
@@ -31,7 +31,7 @@ AnswerProbe = Callable[[], str]
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What the senders have at hand."""
+    """What the senders need."""
 
     hub: HubClient
     program: str
@@ -43,7 +43,7 @@ class Demo:
 
 
 def send_by_webhook(demo: Demo, item: Return) -> AnswerProbe:
-    """A shop's call, signed by Standard Webhooks, over TLS, with curl."""
+    """A webhook signed by Standard Webhooks, over TLS, with curl."""
     known = demo.access(item.source)
     body = json.dumps(item.sent).encode()
     headers = {"Content-Type": "application/json", **sign(str(known["secret"]), body, int(time.time()))}
@@ -89,7 +89,7 @@ def post_over_https(url: str, headers: Mapping[str, str], body: bytes, authority
 
 
 def send_by_sftp(demo: Demo, item: Return) -> AnswerProbe:
-    """A warehouse's upload, by OpenSSH with its own key; the answer lies beside the file."""
+    """An upload by OpenSSH with the source's key. The reply is beside the file."""
     known, where = demo.access(item.source), demo.hub.ready["sftp"]
     login = transports.Login(
         host=where["host"], port=where["port"], user=known["user"], identity=known["private_key_file"],
@@ -110,7 +110,7 @@ def send_by_sftp(demo: Demo, item: Return) -> AnswerProbe:
 
 
 def send_by_pull(demo: Demo, item: Return) -> AnswerProbe:
-    """A file on the merchant's own FTPS server, which the hub visits; the answer lies in the result folder there."""
+    """A file on the merchant's FTPS server, which the hub polls. The reply is in its result folder."""
     demo.merchant.add_file(item.file, item.content)
     demo.hub.post(f"/v1/programs/{demo.program}/sources/{item.source}/pull", {})
 
@@ -122,7 +122,7 @@ def send_by_pull(demo: Demo, item: Return) -> AnswerProbe:
 
 
 def send_by_mail(demo: Demo, item: Return) -> AnswerProbe:
-    """A mail with the file attached; the answer is a reply."""
+    """A mail with the file attached. The reply is a mail."""
     known, where = demo.access(item.source), demo.hub.ready["smtp"]
     envelope = transports.Envelope(
         host=where["host"], port=where["port"], sender=known["sender"], recipient=known["address"]
@@ -138,7 +138,7 @@ def send_by_mail(demo: Demo, item: Return) -> AnswerProbe:
 
 
 def send_by_salesforce(demo: Demo, item: Return) -> AnswerProbe:
-    """An admin sets a case to Returned; the answer stands in the case's own fields."""
+    """A case whose status an admin sets to Returned. The reply is in the case's own fields."""
     controls = str(demo.hub.ready["salesforce_simulator"]).rstrip("/") + "/control"
     settings = call_simulator(f"{controls}/outbound")["settings"]
     if not settings.get("url"):
@@ -156,11 +156,11 @@ def send_by_salesforce(demo: Demo, item: Return) -> AnswerProbe:
 
 
 def call_simulator(url: str, document: Any = None) -> Any:
-    """The simulator's controls."""
+    """Call the simulator's controls."""
     body = None if document is None else json.dumps(document).encode()
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     try:
-        # On this machine: no proxy has anything to do with it.
+        # A local address: use no proxy.
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=SECONDS) as response:
             return json.load(response)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The stage of the demo: a hub with data of its own, and a merchant's FTPS server beside it."""
+"""The demo's servers: a hub with its own data, and a merchant's FTPS server."""
 
 import json
 import os
@@ -19,12 +19,12 @@ from retour.cli.up import local_hub
 
 START_SECONDS = 120
 STOP_SECONDS = 45
-# A pull leaves a file alone that may still be growing; this one has not changed for an hour.
+# A poll skips files that may be growing; this one is an hour old.
 UNCHANGED_SECONDS = 3600
 
 
 def free_port(wanted: int) -> int:
-    """The wanted port, or where it is taken another one."""
+    """The wanted port, or a free one if it is taken."""
     for number in (wanted, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -39,12 +39,12 @@ def free_port(wanted: int) -> int:
 
 @contextmanager
 def running_hub(data: Path, port: int, log: Path) -> Iterator[HubClient]:
-    """A local hub for as long as the block lasts."""
+    """Run a local hub while the context is open."""
     ready = data / "ready.json"
     command, environment = local_hub(data, port, ready_file=ready)
     with log.open("wb") as written:
-        # Of its own session, so that Ctrl-C reaches the demo alone, which then stops things in their order; and on a
-        # pipe that closes however the demo ends.
+        # A session of its own, so that Ctrl-C reaches only the demo, which then stops everything in order; and a pipe
+        # that closes however the demo ends.
         process = subprocess.Popen(
             command,
             env={**environment, "RETOUR_LIFELINE": "1"},
@@ -88,7 +88,7 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 def end_orphan(data: Path) -> None:
-    """Ends the hub that a demo left running on this data when it was killed."""
+    """Stop a hub that a killed demo left running on this data."""
     try:
         pid = int((data / "running").read_text())
     except (OSError, ValueError):
@@ -103,7 +103,7 @@ def end_orphan(data: Path) -> None:
 
 
 def command_of(pid: int) -> str:
-    """Linux tells it in /proc, where `ps` may not be installed; elsewhere `ps` does."""
+    """The command line of a process, from /proc on Linux (where `ps` may be missing), else from `ps`."""
     told = Path(f"/proc/{pid}/cmdline")
     if told.exists():
         return told.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
@@ -115,7 +115,7 @@ def command_of(pid: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MerchantServer:
-    """The merchant's server: where it is, who trusts it, and its folders on this disk."""
+    """The merchant's server: its address, its CA and its folders on this disk."""
 
     port: int
     certificate_authority: str
@@ -126,14 +126,14 @@ class MerchantServer:
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """What a program says about it."""
+        """Its options in the program."""
         return {
             "protocol": "ftps", "host": "127.0.0.1", "port": self.port, "user": self.user, "folder": "/out",
             "pattern": "*.csv", "result_folder": "/in", "ca": self.certificate_authority,
         }  # fmt: skip
 
     def add_file(self, name: str, content: bytes) -> None:
-        """A file that has lain there for an hour."""
+        """Add a file that is an hour old."""
         file = self.out / name
         file.write_bytes(content)
         then = time.time() - UNCHANGED_SECONDS
@@ -142,7 +142,7 @@ class MerchantServer:
 
 @contextmanager
 def merchant_server(folder: Path, password: str, user: str = "retour") -> Iterator[MerchantServer]:
-    """A merchant's FTPS server for as long as the block lasts."""
+    """Run a merchant's FTPS server while the context is open."""
     import trustme
 
     out, answers = folder / "files/out", folder / "files/in"

@@ -1,1 +1,1 @@
-"""What is paid when, and whether that is safe: the calendar from an order to its payment, and the proof (spec 8)."""
+"""Payment schedules and their safety: the calendar from an order to its payment, and the funding proof (spec 8)."""

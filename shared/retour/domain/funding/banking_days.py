@@ -1,7 +1,7 @@
-"""On which days banks settle payments: the TARGET calendar of the euro area, and that of the Federal Reserve.
+"""Banking days: the euro area's TARGET calendar and that of the Federal Reserve.
 
-TARGET rests on six days of the year beside weekends; the Federal Reserve on eleven, of which one that falls on a Sunday
-is kept on the Monday after it, and one that falls on a Saturday is not kept at all.
+TARGET has six holidays. The Federal Reserve has eleven; one that falls on a Sunday is observed on Monday, one on a
+Saturday not at all.
 """
 
 import json
@@ -17,13 +17,13 @@ TARGET, FED = "target", "fed"
 
 @cache
 def calendars() -> Mapping[str, str]:
-    """Which calendar holds in a country (ISO 3166), from banking_days.json beside this file."""
+    """The calendar of each country (ISO 3166), from banking_days.json."""
     found: dict[str, str] = json.loads(files("retour.domain.funding").joinpath("banking_days.json").read_text("utf-8"))
     return found
 
 
 def next_banking_day(day: date, country: str) -> date:
-    """The day itself, or the next on which banks of a country settle."""
+    """The day itself, or the country's next banking day."""
     while not is_banking_day(day, country):
         day += DAY
     return day
@@ -63,7 +63,7 @@ def is_fed_holiday(day: date) -> bool:
 
 @cache
 def easter(year: int) -> date:
-    """Easter Sunday of the Gregorian calendar (the anonymous algorithm of 1876)."""
+    """Easter Sunday in the Gregorian calendar (the anonymous algorithm of 1876)."""
     golden, century = year % 19, year // 100
     leap = century // 4
     correction = (century + 8) // 25

@@ -1,6 +1,6 @@
 """Billing groups: which payouts are stated together, on which day, and when they are paid (spec 8).
 
-They stand in the program's document; `DEFAULT` is the group of whatever no other takes.
+They are declared in the program's document. `DEFAULT` takes whatever no other group does.
 """
 
 from collections.abc import Mapping
@@ -18,12 +18,12 @@ SCOPES = ("contracts", "event_types", "partners")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillingGroup:
-    """Who is in it: what all of `contracts`, `event_types` and `partners` hold; None: any.
+    """A billing group for payouts that match all of `contracts`, `event_types` and `partners` (None matches any).
 
-    `business_days`: the country on whose banking days payments fall; None: on any day.
-    A statement of `statement_day` N takes what locked before day N of its month, in the program's time zone. What comes
-    to less than `minimum_payout` (minor units of the program's currency) waits for the next. `series` begins the
-    numbers of its statements; groups of one series are numbered together. `payer` is who pays, as the document says.
+    A statement of `statement_day` N takes what locked before day N of its month, in the program's time zone.
+    `business_days` is the country whose banking days are used; None means any day. Sums below `minimum_payout` (minor
+    units of the program's currency) are carried over. `series` is the prefix of statement numbers; groups with the same
+    series share them. `payer` is as in the document.
     """
 
     name: str
@@ -38,7 +38,7 @@ class BillingGroup:
     payer: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def due(self, statement: date) -> date:
-        """When a statement of a day is paid; on a banking day where the group says of which country."""
+        """The due date of a statement, moved to a banking day if the group has a country."""
         due = payment_of(self.pays, statement - timedelta(days=1), statement)
         return next_banking_day(due, self.business_days) if self.business_days else due
 
@@ -46,14 +46,14 @@ class BillingGroup:
         return self.takes_terms(contract, event_type) and (self.partners is None or partner in self.partners)
 
     def takes_terms(self, contract: str, event_type: str) -> bool:
-        """Whether it is for payouts under a contract, if perhaps not those of every partner."""
+        """Whether the group takes payouts under a contract, possibly only those of some partners."""
         return (self.contracts is None or contract in self.contracts) and (
             self.event_types is None or event_type in self.event_types
         )
 
 
 def parse_groups(document: Mapping[str, Any]) -> tuple[BillingGroup, ...]:
-    """Those of a valid program document in their order, then the default one; the first that fits takes a payout."""
+    """The groups of a valid program document in order, then the default one. The first that matches takes a payout."""
     declared, currency = document.get("billing_groups", {}), document["currency"]
     groups = [parse_group(name, body or {}, currency) for name, body in declared.items() if name != DEFAULT]
     return (*groups, parse_group(DEFAULT, declared.get(DEFAULT) or {}, currency))
@@ -75,7 +75,7 @@ def parse_group(name: str, body: Mapping[str, Any], currency: str) -> BillingGro
 
 
 def groups_for(groups: tuple[BillingGroup, ...], contract: str, event_type: str) -> list[BillingGroup]:
-    """The groups that payouts under a contract may fall into, up to the first that takes them of every partner."""
+    """The groups that may take payouts under a contract, up to the first that takes those of all partners."""
     found = []
     for one in groups:
         if one.takes_terms(contract, event_type):

@@ -31,7 +31,7 @@ AT_START, NOT_STICKY, STICKY = "at start", "not sticky", "sticky"
 
 
 def parse_lock(text: str) -> LockRule | None:
-    """The rule; None: these words say none."""
+    """Parse a lock rule; None if it is not one."""
     said = plain_words(text)
     if said in ("open-ended", "open ended"):
         return OpenEnded()
@@ -67,7 +67,7 @@ def lock_text(rule: LockRule) -> str:
 
 
 def parse_pay_rule(text: str) -> PayRule | None:
-    """The rule; None: these words say none."""
+    """Parse a payment rule; None if it is not one."""
     said = plain_words(text)
     words: dict[str, PayRule] = {"at statement": AfterStatement(), "at lock": AtLock(), "next day": NextDay()}
     if said in words:

@@ -1,7 +1,7 @@
-"""Who can be paid on a day, who cannot, and why: a pure reading of statements, accounts and tax treatments (spec 8).
+"""Who can be paid on a day, and why others cannot: a pure function of statements, accounts and treatments (spec 8).
 
-A batch is proposed whole, with its contents as its key: the same contents proposed twice are the same batch. Whoever
-approves it, later, asks the same question again; what has changed since is not approved.
+A batch is proposed as a whole and identified by its contents, so equal contents are the same batch. The approval
+computes it again, and anything that has changed since is not approved.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ BATCH_DIGITS, TRANSFER_DIGITS = 12, 20
 
 
 class Obstacle(StrEnum):
-    """Why a partner is not in a batch, in the order in which they are looked for."""
+    """Why a partner is not in a batch, in order of precedence."""
 
     NOT_DUE = "PAYMENT_NOT_DUE"
     RETURN_POSSIBLE = "PAYMENT_RETURN_POSSIBLE"
@@ -33,7 +33,7 @@ class Obstacle(StrEnum):
 
 
 class Treatment(StrEnum):
-    """How a partner's commission is taxed; who pays it decides nothing without knowing."""
+    """The tax treatment of a partner's commission. Nothing is paid without one."""
 
     DOMESTIC_VAT = "domestic_vat"
     REVERSE_CHARGE = "reverse_charge"
@@ -44,8 +44,10 @@ class Treatment(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """What is known of a payout account without opening it: where it is and its last four signs. `id` stands for the
-    account with its holder, `fingerprint` for its number alone: two partners who share one have the same."""
+    """The public data of a payout account: its country and last four characters.
+
+    `id` identifies account and holder, `fingerprint` the number alone: partners who share an account have the same one.
+    """
 
     owner: str
     id: str
@@ -58,9 +60,11 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unpaid:
-    """A statement that nobody paid yet, in minor units. `last_report`: the last day on which a return of one of its
-    actions can still be reported, as far as the event types say that; `is_known`: all of them do. `failed_in`: the
-    batches in which its payment failed."""
+    """An unpaid statement, in minor units.
+
+    `last_report`: the last day on which a return of its actions can be reported, as far as event types say; `is_known`:
+    all of them do. `failed_in`: batches in which its payment failed.
+    """
 
     id: str
     number: str
@@ -76,7 +80,7 @@ class Unpaid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
-    """One payment of a batch: what a partner is paid of a group. `notes` are codes of what an approver should know."""
+    """A payment of a batch, for one partner and group. `notes` are codes for the approver."""
 
     partner: str
     group: str
@@ -90,13 +94,13 @@ class Transfer:
 
     @property
     def name(self) -> str:
-        """Which it is in its batch."""
+        """Its name within the batch."""
         return f"{self.group}#{self.partner}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
-    """What is not paid, and why: a code with what fills its sentence."""
+    """A payment left out, with the code and values of the reason."""
 
     partner: str
     group: str
@@ -108,7 +112,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """A batch before it is approved: what would be paid on a day, and what would not."""
+    """A batch before approval: what would be paid on a day, and what would not."""
 
     day: date
     currency: str
@@ -121,19 +125,19 @@ class Proposal:
 
     @property
     def contents(self) -> str:
-        """The SHA-256 of what would be paid: whatever an approval binds."""
+        """The SHA-256 of the payments, to which an approval is bound."""
         what = [self.day.isoformat(), self.currency, [asdict(one) for one in self.transfers]]
         return hashlib.sha256(json.dumps(what, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 
     @property
     def id(self) -> str:
-        """It carries its day, and is the same for the same contents."""
+        """The day and a hash of the contents."""
         return f"{self.day}~{self.contents[:BATCH_DIGITS]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Payees:
-    """All that is known of who is paid: accounts and treatments by partner, the least a group pays at once."""
+    """The payees: accounts and treatments by partner, minimum payouts by group."""
 
     accounts: Mapping[str, Account]
     treatments: Mapping[str, Treatment]
@@ -142,7 +146,7 @@ class Payees:
 
 
 def propose(unpaid: Iterable[Unpaid], payees: Payees, currency: str, day: date, now: datetime) -> Proposal:
-    """What can be paid on a day, partner by partner."""
+    """What can be paid on a day, by partner."""
     transfers: list[Transfer] = []
     left_out: list[LeftOut] = []
     shared = shared_accounts(payees.accounts)
@@ -214,12 +218,12 @@ def obstacle_of_partner(
 
 
 def amount_text(minor: int, currency: str) -> str:
-    """As a sentence has it: `25.00 EUR`."""
+    """An amount for messages: `25.00 EUR`."""
     return f"{to_text(minor, currency)} {currency}"
 
 
 def shared_accounts(accounts: Mapping[str, Account]) -> set[str]:
-    """The fingerprints that more than one partner has."""
+    """Fingerprints of accounts that several partners have."""
     count = Counter(one.fingerprint for one in accounts.values())
     return {fingerprint for fingerprint, partners in count.items() if partners > 1}
 
@@ -236,7 +240,7 @@ def left(group: str, partner: str, some: Sequence[Unpaid], why: Obstacle, detail
 
 
 def changed_transfers(batch: Sequence[Transfer], now: Proposal) -> list[Transfer]:
-    """Those of a proposal that would not be paid in just this way any more."""
+    """The transfers of a proposal that would not be paid unchanged any more."""
     standing = {one.name: one for one in now.transfers}
 
     def is_same(one: Transfer) -> bool:
@@ -251,16 +255,16 @@ def changed_transfers(batch: Sequence[Transfer], now: Proposal) -> list[Transfer
 
 
 def transfer_id(batch: str, one: Transfer, day: date) -> str:
-    """By which a bank and everybody after it recognise one payment: 30 letters and digits, nothing of anybody in it."""
+    """The end-to-end id of a payment: 30 letters and digits without personal data."""
     digest = hashlib.sha256(f"{batch}\0{one.name}".encode()).hexdigest()
     return f"RT{day:%Y%m%d}{digest[:TRANSFER_DIGITS].upper()}"
 
 
-# What becomes of it
+# Results
 
 
 class PaymentState(StrEnum):
-    """Of a transfer once its batch is approved."""
+    """The state of a transfer of an approved batch."""
 
     IN_PAYMENT = "in_payment"
     PAID = "paid"
@@ -268,7 +272,7 @@ class PaymentState(StrEnum):
 
 
 class BatchState(StrEnum):
-    """PROPOSED until somebody else approves it; APPROVED until each of its transfers is paid or failed."""
+    """PROPOSED until another person approves it; APPROVED until every transfer is paid or failed."""
 
     PROPOSED = "proposed"
     APPROVED = "approved"
@@ -277,7 +281,7 @@ class BatchState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
-    """What became of a transfer: paid on a day, or failed for a reason."""
+    """The result of a transfer: paid on a day, or failed for a reason."""
 
     state: PaymentState
     day: date
@@ -285,10 +289,10 @@ class Confirmation:
 
 
 def next_state(before: Confirmation | None, told: Confirmation) -> str:
-    """What a confirmation does: `applied`, `unchanged` where it says what is known, or the code it is refused with.
+    """The effect of a confirmation: `applied`, `unchanged`, or the code of its refusal.
 
-    What was paid may come back (paid, then failed). What failed is payable again and may be in another batch by now, so
-    a later "paid" of this batch is never taken.
+    A paid transfer may be returned (then failed). A failed one is payable again and may be in another batch by now, so
+    a later "paid" is refused.
     """
     if before is None:
         return "applied"
@@ -300,7 +304,7 @@ def next_state(before: Confirmation | None, told: Confirmation) -> str:
 
 
 def document_of(one: Transfer) -> list[Any]:
-    """What is read for years: add at the end, never change a place."""
+    """The stored form, read for years: append fields, never move one."""
     return [one.partner, one.group, one.amount, list(one.statements), list(one.numbers), one.account, one.tail,
             list(one.failed_in), list(one.notes)]  # fmt: skip
 

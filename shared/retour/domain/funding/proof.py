@@ -1,8 +1,8 @@
-"""Whether a lock leaves time for the last return, tried for every date of the calendar; and what would make it safe.
+"""Prove for every date that the lock leaves time for the last return, and find what would make a lock safe.
 
-The Gregorian calendar repeats every 400 years, 146,097 dates: whoever has tried them all has proven it. What becomes of
-an order depends on its month, its day and on which of the years around it are leap years; years that are alike in that
-are tried once and counted as often as they come (the tests try every date singly and find the same).
+The Gregorian calendar repeats every 400 years (146,097 dates), so trying all of them is a proof. An order's dates
+depend on its month, its day and which of the years around it are leap years. Years alike in that are tried once and
+counted (the tests try every date and find the same).
 """
 
 from calendar import isleap, monthrange
@@ -24,7 +24,7 @@ CACHED = 512
 
 
 class Verdict(StrEnum):
-    """SAFE: at least one day of slack; TIGHT: none, but nothing fails; UNSAFE: some date fails."""
+    """SAFE: at least one day of slack; TIGHT: none, but no date fails; UNSAFE: some date fails."""
 
     SAFE = "safe"
     TIGHT = "tight"
@@ -33,9 +33,11 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What became of every date. `late_returns` have a return after the lock, `early_money` a payment before the last
-    possible return or change; one date may have both. `slack` is the smallest of all dates, `by_slack` how many dates
-    have which below one day."""
+    """The result over all dates.
+
+    `late_returns` have a return after the lock, `early_money` a payment before the last possible return or change; a
+    date may have both. `slack` is the smallest of all dates; `by_slack` counts the dates with less than one day.
+    """
 
     policy: Policy
     unsafe: int
@@ -54,7 +56,7 @@ class Proof:
 
 @lru_cache(CACHED)
 def prove(policy: Policy) -> Proof:
-    """Every date of 400 years tried; the policy is whole."""
+    """Try every date of 400 years. The policy must be complete (`is_whole`)."""
     slacks: Counter[int] = Counter()
     late_returns = early_money = 0
     change_margin = paid_margin = OPEN_DAYS_MAX * 4
@@ -79,7 +81,7 @@ def prove(policy: Policy) -> Proof:
 
 
 def years_ahead(policy: Policy) -> int:
-    """How many years, its own among them, an order can touch until it is paid."""
+    """The maximum number of calendar years from an order to its payment."""
     lock, pays = policy.lock, policy.pays
     months = lock.months if isinstance(lock, AfterEvent) else 0
     days = 0 if isinstance(lock, OpenEnded) else lock.days
@@ -90,7 +92,7 @@ def years_ahead(policy: Policy) -> int:
 
 @lru_cache
 def year_kinds(ahead: int) -> tuple[tuple[int, int], ...]:
-    """Years that stand for all that are alike, themselves and so many ahead, and for how many."""
+    """A representative of each kind of year (by leap years from it on), with the number of such years."""
     alike: dict[tuple[bool, ...], list[int]] = {}
     for year in range(2000, 2000 + CYCLE_YEARS):
         alike.setdefault(tuple(isleap(year + n) for n in range(ahead)), []).append(year)
@@ -98,14 +100,14 @@ def year_kinds(ahead: int) -> tuple[tuple[int, int], ...]:
 
 
 def timelines(policy: Policy, year: int) -> Iterator[Timeline]:
-    """Of every day of a year."""
+    """The timelines of every day of a year."""
     for month in range(1, 13):
         for day in range(1, monthrange(year, month)[1] + 1):
             yield timeline(policy, date(year, month, day))
 
 
 def worst_timeline(policy: Policy, since: date) -> Timeline:
-    """The next order from a day on with the least slack of all dates."""
+    """The first order from a day on with the least slack of all dates."""
     least = prove(policy).slack
     for year in range(since.year, since.year + CYCLE_YEARS):
         for one in timelines(policy, year):
@@ -114,12 +116,12 @@ def worst_timeline(policy: Policy, since: date) -> Timeline:
     raise AssertionError("the calendar repeats every 400 years")
 
 
-# What would make it safe, and what would break it
+# Fixes and weaknesses
 
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """The policy with the smallest change after which the verdict is better; `days` are those the lock gains."""
+    """The policy after the smallest improving change; `days` is how much later it locks."""
 
     policy: Policy
     days: int
@@ -127,10 +129,10 @@ class Fix:
 
 
 def smallest_fix(policy: Policy, slack: int = 0) -> Fix | None:
-    """The fewest days the lock must gain so that every date has so much slack; None: no change of days does it.
+    """The smallest delay of the lock after which every date has `slack` days; None if there is none.
 
-    Where the later lock would miss its statement, and the payment be a month later, the statement day moves with it by
-    as little as keeps the payment in its month.
+    If the later lock would miss its statement and so delay the payment by a month, the statement day is moved by as
+    little as possible.
     """
     found = prove(policy)
     if found.slack >= slack:
@@ -147,7 +149,7 @@ def smallest_fix(policy: Policy, slack: int = 0) -> Fix | None:
 
 
 def with_later_lock(rule: LockRule, days: int) -> LockRule | None:
-    """The lock so many days later; None where a contract could not say so."""
+    """The lock some days later; None if a contract could not express it."""
     match rule:
         case AfterEvent():
             most = MONTH_END_DAYS_MAX if rule.from_month_end else EVENT_DAYS_MAX
@@ -158,7 +160,7 @@ def with_later_lock(rule: LockRule, days: int) -> LockRule | None:
 
 
 def with_statement_day(later: Policy, days: int, before: Policy) -> Policy:
-    """With the statement day, at most so many days later, by which the worst order is paid soonest."""
+    """Move the statement day by at most `days` so that the worst order is paid soonest."""
     day = before.statement_day
     if day is None:
         return later
@@ -169,15 +171,18 @@ def with_statement_day(later: Policy, days: int, before: Policy) -> Policy:
 
 @dataclass(frozen=True, slots=True)
 class Weakness:
-    """A change of the world, or of the contract, that makes a policy unsafe. `what`: `skew` (the sender's day ends a
-    day later than the program's) or `lock_at_start` (the last day does not count)."""
+    """A change that makes a policy unsafe.
+
+    `what`: `skew` (the sender's day ends a day later than the program's) or `lock_at_start` (the last day does not
+    count).
+    """
 
     what: str
     proof: Proof
 
 
 def weaknesses(policy: Policy) -> list[Weakness]:
-    """Which small things make it unsafe; nothing where it is so already."""
+    """Small changes that make the policy unsafe; empty if it already is."""
     if prove(policy).verdict is Verdict.UNSAFE:
         return []
     returns, lock = policy.returns, policy.lock

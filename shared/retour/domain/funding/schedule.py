@@ -1,7 +1,7 @@
-"""The days of an order's money: until when it can change, until when its return can be reported, stated, paid (spec 8).
+"""The dates of an order: last change, last report of its return, statement, payment (spec 8).
 
-Days are those of the program's time zone. Statements and payments know nothing of banking days here: moving a payment
-to the next banking day only makes it later, and what is safe without it stays safe.
+Days are in the program's time zone. Banking days are ignored here: they only delay payments, so what is safe without
+them stays safe.
 """
 
 from dataclasses import dataclass, field
@@ -17,10 +17,10 @@ MONTH_DAY_MAX = 28
 
 @dataclass(frozen=True, slots=True)
 class ReturnWindow:
-    """For how long the return of an order can still be told of.
+    """How long the return of an order can be reported.
 
-    `window_days`: in which the buyer may return it; `lag_days`: until the sender reports that; `cadence_days`: between
-    two deliveries of the sender; `skew_days`: by which the sender's day may end later than the program's.
+    `window_days`: the buyer's time to return it; `lag_days`: until the sender reports it; `cadence_days`: between two
+    deliveries of the sender; `skew_days`: how much later the sender's day may end than the program's.
     """
 
     window_days: int
@@ -33,39 +33,38 @@ class ReturnWindow:
         return self.window_days + self.lag_days + self.cadence_days + self.skew_days
 
 
-# When it is paid
+# Payment rules
 
 
 @dataclass(frozen=True, slots=True)
 class AfterStatement:
-    """So many days after the statement; 0: on its day."""
+    """Days after the statement; 0 is its day."""
 
     days: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class OnDay:
-    """On this day of a month: the first one from the statement on; without statements, the first after the last day on
-    which the order can change."""
+    """The first such day of a month from the statement on; without statements, after the last day for changes."""
 
     day: int
 
 
 @dataclass(frozen=True, slots=True)
 class NextDay:
-    """The day after the statement; without statements, after the last day on which the order can change."""
+    """The day after the statement; without statements, after the last day for changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class AfterMonthEnd:
-    """So many days after the end of the month in which it locks, but never before its statement."""
+    """Days after the end of the month of the lock, but not before the statement."""
 
     days: int
 
 
 @dataclass(frozen=True, slots=True)
 class AtLock:
-    """The moment it locks, at the end of the last day on which it can change; there is no statement to wait for."""
+    """At the lock, which is the end of the last day for changes. Needs no statement."""
 
 
 PayRule = AfterStatement | OnDay | NextDay | AfterMonthEnd | AtLock
@@ -73,9 +72,9 @@ PayRule = AfterStatement | OnDay | NextDay | AfterMonthEnd | AtLock
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Everything that decides whether paying is safe. `statement_day` None: nothing waits for a statement.
+    """Everything that decides whether payments are safe. Without `statement_day`, nothing waits for a statement.
 
-    `AfterStatement` asks for a statement day, `AtLock` for none (`is_whole`).
+    `AfterStatement` requires a statement day, `AtLock` forbids one (`is_whole`).
     """
 
     lock: LockRule
@@ -95,8 +94,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """What an order of one day goes through. `last_change` is the last day on which it can change, `last_report` the
-    last on which its return can still be reported."""
+    """The dates of an order. `last_change`: last day for changes; `last_report`: last report of a return."""
 
     event: date
     last_change: date
@@ -107,17 +105,17 @@ class Timeline:
 
     @property
     def change_margin(self) -> int:
-        """Days between the last report of a return and the last change; below zero a return comes after the lock."""
+        """Days from the last report to the last change; negative if a return comes after the lock."""
         return (self.last_change - self.last_report).days
 
     @property
     def paid_margin(self) -> int:
-        """Days between the last report of a return and the payment; the payment is in time from one on."""
+        """Days from the last report to the payment; at least 1 if the payment is in time."""
         return (self.paid - self.last_report).days
 
     @property
     def slack(self) -> int:
-        """By how many days everything could be later and still be right; below zero it is wrong by so many."""
+        """By how many days everything could be later and still be safe; negative if it is unsafe."""
         margins = [self.change_margin, self.paid_margin - 1]
         if not self.at_lock and self.paid <= self.last_change:
             margins.append((self.paid - self.last_change).days - 1)
@@ -125,17 +123,17 @@ class Timeline:
 
     @property
     def has_late_return(self) -> bool:
-        """A return can be reported when the order is locked already."""
+        """Whether a return can be reported after the lock."""
         return self.change_margin < 0
 
     @property
     def has_early_money(self) -> bool:
-        """The money leaves while a return can still be reported, or the order can still change."""
+        """Whether money leaves while a return can be reported or the order can change."""
         return self.paid <= self.last_report or (not self.at_lock and self.paid <= self.last_change)
 
 
 def timeline(policy: Policy, event: date) -> Timeline:
-    """An order of this day; the policy is whole."""
+    """The timeline of an order. The policy must be complete."""
     last_change = last_change_day(policy.lock, event)
     statement = statement_after(last_change, policy.statement_day) if policy.statement_day else None
     return Timeline(
@@ -149,10 +147,9 @@ def timeline(policy: Policy, event: date) -> Timeline:
 
 
 def last_change_day(rule: LockRule, event: date) -> date:
-    """The last day on which an order of a day can change.
+    """The last day on which an order can change.
 
-    What the calendar does not say is taken as early as it can be: the status is reached, the approval given on the very
-    day of the order.
+    Statuses and approvals are assumed on the order's own day, the earliest possibility.
     """
     match rule:
         case AfterEvent(days, months, from_month_end, at_end, sticky):
@@ -165,7 +162,7 @@ def last_change_day(rule: LockRule, event: date) -> date:
 
 
 def statement_after(last_change: date, day: int) -> date:
-    """A statement of day N takes what locked before that day of the month: the first day N after the last change."""
+    """The statement day for an order: the first day N after its last change, as it takes what locked before."""
     this_month = last_change.replace(day=day)
     return this_month if this_month > last_change else add_months(this_month, 1)
 

@@ -1,4 +1,4 @@
-"""Texts as every bank of SEPA takes them: the Latin letters, digits and few signs of its scheme."""
+"""Text in the SEPA character set: Latin letters, digits and some punctuation."""
 
 import unicodedata
 
@@ -8,11 +8,11 @@ SPELT = {
     "đ": "d", "Þ": "TH", "þ": "th", "Ð": "D", "ð": "d", "ı": "i", "&": "+", "_": "-", "–": "-", "—": "-", "’": "'",
     "‘": "'", "“": "'", "”": "'", "€": "EUR", "@": "(at)",
 }  # fmt: skip
-"""Signs that have a spelling; what a letter carries above or below it is left out, all else is a full stop."""
+"""Characters with a replacement. Diacritics are dropped, and any other character becomes a full stop."""
 
 
 def sepa_text(text: str, most: int) -> str:
-    """The text in these letters, cut to what its field takes; shown beside the original before anybody approves."""
+    """Text in the SEPA character set, cut to a field's length. Approvers see it beside the original."""
     spelt = "".join(SPELT.get(sign, sign) for sign in unicodedata.normalize("NFC", text))
     plain = (sign for sign in unicodedata.normalize("NFD", spelt) if not unicodedata.combining(sign))
     said = " ".join("".join(sign if sign in ALLOWED else "." for sign in plain).split())

@@ -1,9 +1,8 @@
-"""Which payouts a statement holds, and when it is made: a pure reading of what is final and of the program's versions.
+"""The content and day of statements: a pure function of final actions and program versions.
 
-Nothing of it is remembered between two statements. A payout counts from the moment its action had locked and was
-reported; the billing group that fits in the program version in force at that moment takes it; the days of a group's
-statements follow from what those versions say. So whoever works it out again, after a crash or from the stored
-deliveries alone, finds the same statements with the same numbers.
+No state is kept between statements. A payout counts from when its action was locked and reported. The billing group
+that matches in the program version in force at that time takes it, and the versions also give the statement days. So
+computing them again, after a crash or in a rebuild, gives the same statements with the same numbers.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -20,8 +19,11 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payout:
-    """A final action and what it pays: `payout` in minor units of the program's currency, `amount` in those of its own,
-    `rate` frozen between the two. `final`: when it became so; of one that is not, its lock."""
+    """A final action and its payout.
+
+    `payout` is in minor units of the program's currency, `amount` in those of the action, `rate` is frozen between
+    them. `final` is when it became final, or its lock if it is not.
+    """
 
     action: str
     order_id: str
@@ -40,13 +42,13 @@ class Payout:
 
     @property
     def counts_at(self) -> datetime:
-        """From when on it can be stated: an order that is reported after its own lock counts from its report."""
+        """When it can first be stated; an order reported after its lock counts from its report."""
         return max(self.locks_at, self.reported_at)
 
 
 @dataclass(frozen=True, slots=True)
 class BillingVersion:
-    """The billing groups as a program version says them, from its recording on."""
+    """The billing groups of a program version, from its recording on."""
 
     recorded_at: datetime
     groups: tuple[BillingGroup, ...]
@@ -57,8 +59,10 @@ class BillingVersion:
 
 @dataclass(frozen=True, slots=True)
 class Billing:
-    """What all versions of a program say of billing, oldest first, from the first that declares billing groups on:
-    what counted before was paid otherwise and is never stated."""
+    """The billing groups of all program versions, oldest first, from the first that declares any.
+
+    Payouts that counted before were paid otherwise and are never stated.
+    """
 
     versions: tuple[BillingVersion, ...]
     zone: str
@@ -68,11 +72,11 @@ class Billing:
         return self.versions[0].recorded_at if self.versions else None
 
     def at(self, moment: datetime) -> BillingVersion | None:
-        """The version in force at a moment."""
+        """The version in force at a time."""
         return next((one for one in reversed(self.versions) if one.recorded_at <= moment), None)
 
     def group_of(self, payout: Payout) -> str | None:
-        """Whose it is; None: it counted before there were billing groups."""
+        """The group of a payout; None if it counted before there were billing groups."""
         version = self.at(payout.counts_at)
         if version is None:
             return None
@@ -80,17 +84,17 @@ class Billing:
         return next(fits).name
 
     def names(self) -> list[str]:
-        """Every group there ever was: what an ended one still has to state is stated on its last day of the month."""
+        """All groups ever declared. What a removed one still has to state is stated on its last statement day."""
         return sorted({group.name for version in self.versions for group in version.groups})
 
     def group_at(self, name: str, day: date) -> BillingGroup | None:
-        """A group as it stands at the beginning of a day; one that has ended as it stood last."""
+        """A group at the beginning of a day; a removed one in its last form."""
         moment = start_of_day(day, 0, self.zone)
         known = (one.group(name) for one in reversed(self.versions) if one.recorded_at <= moment)
         return next((one for one in known if one is not None), None)
 
     def statement_days(self, name: str, until: date, since: date | None = None) -> Iterator[date]:
-        """The days on which a group is stated, up to one and after another, in their order."""
+        """The statement days of a group after `since` up to `until`, in order."""
         if self.begins is None:
             return
         day = max(local_day(self.begins, self.zone), since or date.min) + DAY
@@ -101,12 +105,12 @@ class Billing:
             day += DAY
 
     def previous_day(self, name: str, day: date) -> date | None:
-        """The statement before; None: it is the group's first."""
+        """The previous statement day; None for the group's first."""
         return max(self.statement_days(name, day - DAY), default=None)
 
 
 def billing_of(versions: Iterable[tuple[datetime, Mapping[str, Any]]], zone: str) -> Billing:
-    """Of the recorded documents, oldest first."""
+    """The billing of recorded documents, oldest first."""
     found: list[BillingVersion] = []
     for recorded_at, document in versions:
         if found or "billing_groups" in document:
@@ -116,13 +120,15 @@ def billing_of(versions: Iterable[tuple[datetime, Mapping[str, Any]]], zone: str
     return Billing(tuple(found), zone)
 
 
-# A statement
+# Statements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """What a partner is due of a group on a day: every payout that counted from `since` up to the day's beginning and
-    was on no statement. `total` is their sum; `due` is when it is paid."""
+    """A partner's payouts in a group that counted from `since` up to the beginning of the day and were not stated.
+
+    `total` is their sum, `due` the payment date.
+    """
 
     group: str
     partner: str
@@ -145,11 +151,11 @@ def statement(
     stated: date | None,
     late: Set[str] = frozenset(),
 ) -> Statement | None:
-    """The partner's statement of a group; None where nothing is due: nothing counted, it comes to nothing, or to less
-    than the group's minimum. Then it stays for the next statement, whole.
+    """A partner's statement; None if there is nothing to state, or less than the group's minimum.
 
-    `payouts` are the partner's final ones, in any order, others among them; `stated`: the day of the partner's last
-    statement in this group; `late`: actions that count for an earlier one and came too late for it.
+    Then everything is left for the next statement. `payouts` are the partner's final ones in any order, possibly of
+    other groups; `stated`: the day of the partner's last statement in this group; `late`: actions that belong to an
+    earlier statement and came too late for it.
     """
     group = billing.group_at(name, day)
     assert group is not None and billing.begins is not None
@@ -182,18 +188,18 @@ def number_text(series: str, number: int) -> str:
 
 
 def due_runs(billing: Billing, today: date, done: tuple[date, str] | None) -> Iterator[tuple[date, str]]:
-    """The statement days that have come, by day and then by group, after the last that is done."""
+    """Due statement days after `done`, by day and group."""
     since = done[0] - DAY if done else None
     found = ((day, name) for name in billing.names() for day in billing.statement_days(name, today, since))
     yield from sorted(run for run in found if done is None or run > done)
 
 
-# What is to come
+# Forecast
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coming:
-    """A statement day to come, of all partners of a group. `sums`: by state the actions and their payout."""
+    """A future statement day of a group. `sums`: number of actions and payout by state."""
 
     group: str
     day: date
@@ -203,17 +209,17 @@ class Coming:
 
     @property
     def days(self) -> int | None:
-        """Of how many days it takes what locked in them; None: it is the first."""
+        """The number of days it covers; None for the first."""
         return (self.day - self.previous).days if self.previous else None
 
 
 def coming(
     billing: Billing, today: date, payouts: Sequence[tuple[Payout, str]], stated: Mapping[str, date], count: int = 2
 ) -> list[Coming]:
-    """The next statement days of every group from today on, with what they would hold as it stands.
+    """The next statement days of every group from today on, with their current content.
 
-    `payouts` with the state they are in (`pending`, `approved`, `locked`), `stated`: the last day that is done of each
-    group: what counted up to it is on a statement or was left for the next one.
+    `payouts` have their state (`pending`, `approved`, `locked`). `stated` is the last completed day of each group; what
+    counted up to it is stated or was left for the next statement.
     """
     found = []
     for name in billing.names():
