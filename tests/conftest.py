@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 START = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 PROGRAMS = itertools.count(1)
 
-# A slow machine is no fault of the code under test.
+# Generous, for slow machines.
 settings.register_profile("retour", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("retour")
 
@@ -61,14 +61,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """What the functions read, on an embedded AWS with the real storage template."""
+    """The functions' environment, on an embedded AWS with the real storage template."""
     with storage(tmp_path_factory.mktemp("aws")) as environment:
         yield environment
 
 
 @contextmanager
 def storage(folder: Path) -> Iterator[dict[str, str]]:
-    """The same for as long as the block lasts."""
+    """The same while the context is open."""
     from local.emulator import emulator, free_port
 
     with emulator(folder, free_port(), persist=False) as endpoint:
@@ -90,7 +90,7 @@ def storage(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def create_storage(stack: str) -> dict[str, str]:
-    """Another table and bucket of the storage template."""
+    """Create another table and bucket from the storage template."""
     cloudformation = boto3.client("cloudformation")
     cloudformation.create_stack(StackName=stack, TemplateBody=(ROOT / "infra/storage.yaml").read_text())
     waiter = cloudformation.get_waiter("stack_create_complete")
@@ -102,7 +102,7 @@ def create_storage(stack: str) -> dict[str, str]:
 
 @dataclass
 class Clock:
-    """Business time that moves a second with every look, so that what comes later is later."""
+    """A business clock that advances by a second per call, so that later events are later."""
 
     moment: datetime = START
 
@@ -113,7 +113,7 @@ class Clock:
 
 @dataclass
 class ProgramHarness:
-    """One program on a hub, and the ways to send it something through the front door of the intake."""
+    """A program on a hub, with ways to send to it through the front door."""
 
     hub: Hub
     program: str
@@ -164,7 +164,7 @@ class ProgramHarness:
         return self.hub.ledger(program).order(key)
 
     def payouts(self, order: str) -> dict[str, tuple[int, int, str]]:
-        """Action id to amount, payout and state of an order, as the table says."""
+        """Action id to amount, payout and state of an order, from the table."""
         now = self.clock.moment
         heads = self.order(order).heads.values()
         return {
@@ -204,16 +204,15 @@ PROGRAM: dict[str, Any] = {
 def house(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> ProgramHarness:
-    """A program of its own on the embedded AWS; business time begins on 2 November 2026.
+    """A program of its own on the embedded AWS. Business time begins on 2 November 2026.
 
-    Tests share a table, and what looks at every program looks at those of all tests before: such a test is marked
-    `own_storage` and has one to itself.
+    Tests share a table. Tests of code that reads all programs are marked `own_storage` and get a table of their own.
     """
     clock = Clock()
     is_alone = request.node.get_closest_marker("own_storage") is not None
     hub = Hub(read_settings({**environment, **(create_storage(f"storage-{next(PROGRAMS)}") if is_alone else {})}))
     monkeypatch.setattr(hub, "now", clock)
-    # What a slow machine needs longer for is no fault of the call.
+    # Generous, for slow machines.
     monkeypatch.setattr("retour.availability.SECONDS", 300)
     house = ProgramHarness(hub, f"acme-{os.getpid()}-{next(PROGRAMS)}", clock)
 
@@ -227,7 +226,7 @@ def house(
 
 @pytest.fixture
 def metered(house: ProgramHarness) -> Callable[[], Meter]:
-    """Count the write units of the house's table from now on."""
+    """Count write units of the house's table from now on."""
 
     def start() -> Meter:
         return Meter.watching(house.hub._dynamodb)
@@ -237,7 +236,7 @@ def metered(house: ProgramHarness) -> Callable[[], Meter]:
 
 @pytest.fixture
 def looks(house: ProgramHarness) -> Callable[[], ReadMeter]:
-    """Count what is read of the house's table from now on."""
+    """Count reads of the house's table from now on."""
 
     def start() -> ReadMeter:
         return ReadMeter.watching(house.hub._dynamodb)

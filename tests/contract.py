@@ -1,4 +1,4 @@
-"""Every answer of the API held against its published description: status, content type, and each member of the body."""
+"""Check responses of the API against the OpenAPI document: status, content type and every member."""
 
 import json
 import re
@@ -33,9 +33,10 @@ def operation(method: str, path: str) -> dict[str, Any] | None:
 
 
 def assert_described(method: str, path: str, status: int, media_type: str, body: bytes) -> None:
-    """AssertionError where an answer is not what the description says of it.
+    """Assert that a response matches its description.
 
-    `path` is plain: ids have no slashes. What is no route answers with problems, as all do where no status is named.
+    `path` is plain: ids contain no slashes. Unknown routes respond with problems, as do all routes on undocumented
+    errors.
     """
     described = operation(method, path) or {"responses": {"default": {"$ref": "#/components/responses/Problem"}}}
     responses = described["responses"]
@@ -65,9 +66,9 @@ def resolve_refs(node: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def validator(schema: str) -> Draft202012Validator:
-    """With nothing beyond what is described: an undocumented member is one that no client could know of.
+    """A strict validator that rejects undocumented members, which clients could not know.
 
-    Parts of an `allOf` are closed by the whole, so they are taken from a copy that stays open.
+    Parts of an `allOf` are closed by the whole, so they use a copy that stays open.
     """
     schemas = document()["components"]["schemas"]
     definitions = {

@@ -1,4 +1,4 @@
-"""Calls as API Gateway's HTTP API hands them to a function (payload 2.0), with what it does to their bodies."""
+"""Events of API Gateway's HTTP API (payload 2.0), with its treatment of bodies."""
 
 import base64
 from typing import Any
@@ -14,7 +14,7 @@ def event(
     headers: dict[str, str] | None = None,
     parameters: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    """`path` as it is sent, with its query. Of bodies of a text type what is not UTF-8 is replaced on the way."""
+    """An event. `path` is as sent, with its query. In text bodies, bytes that are not UTF-8 are replaced."""
     named = {name.lower(): value for name, value in (headers or {}).items()}
     if body:
         named.setdefault("content-length", str(len(body)))
@@ -42,7 +42,7 @@ def event(
 
 
 def hook(program: str, source: str, body: bytes, headers: dict[str, str]) -> dict[str, Any]:
-    """A webhook, which senders send as JSON."""
+    """The event of a JSON webhook."""
     path = f"/v1/programs/{program}/hooks/{source}"
     return event(
         "POST", path, body, {"content-type": "application/json", **headers}, {"program": program, "source": source}

@@ -1,4 +1,4 @@
-"""A ledger of many actions, written straight into the table as so many reports and changes would have left it."""
+"""A large ledger, written directly to the table as reports and changes would have left it."""
 
 import hashlib
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ from retour.store.items import Item, action_item, head_item, lock_day_of, modifi
 from tests.conftest import ProgramHarness
 
 DAYS = 60
-"""Actions happened on so many days before now, evenly."""
+"""Days before now over which actions are spread."""
 PARTNERS = 20
 DELIVERIES_EACH = 50
-"""Actions for which a delivery is listed."""
+"""Actions with a listed delivery."""
 CHANGED: dict[int, Change] = {0: TakeBack(parse_decimal("20.00")), 3: Reverse(), 7: Approve()}
-"""Of ten times seven actions these have one change each."""
+"""Changes of these actions per 70."""
 WRITTEN_AT_ONCE = 25
 
 
@@ -38,7 +38,7 @@ class SeededLedger:
             yield self.order(number)
 
     def order(self, number: int) -> Order:
-        """The action of a number with its change, folded; final where its lock is a day past."""
+        """An action with its change, folded; final if its lock is over a day ago."""
         happened = self.now - timedelta(days=number % DAYS, minutes=number % 1_000 + 1)
         key, terms = f"S-{number:06}", next(one for one in self.program.contracts if one.event_type == "sale")
         action = Action(
@@ -109,7 +109,7 @@ class SeededLedger:
 
 
 def seed_ledger(house: ProgramHarness, count: int, deliveries: bool = True) -> None:
-    """So many actions of the house's program as of now; final ones, changed ones and open ones among them."""
+    """Write actions of the house's program as of now: open, changed and final ones."""
     program, now = house.hub.program(house.program), house.clock.moment
     assert program is not None
     client, table = house.hub._dynamodb, house.hub.settings.ledger_table

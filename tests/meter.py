@@ -1,4 +1,4 @@
-"""Write units as AWS counts them: by the bytes of items and of what changes in indexes, not by an emulator's guess."""
+"""Count write units by AWS's size rules for items and indexes, since emulators' figures are wrong."""
 
 import json
 import math
@@ -18,7 +18,7 @@ Item = Mapping[str, Any]
 
 
 def attribute_bytes(value: Mapping[str, Any]) -> int:
-    """The size of one attribute value by AWS's rules."""
+    """The size of an attribute value by AWS's rules."""
     ((kind, content),) = value.items()
     match kind:
         case "S":
@@ -46,8 +46,7 @@ def units(size: int) -> int:
 
 
 def index_writes(before: Item | None, after: Item | None) -> list[tuple[str, int]]:
-    """The partitions of keys-only indexes that are written, and the units of each: nothing while an entry's keys stay,
-    one for an entry that comes or goes, so two for one that moves."""
+    """Written partitions of keys-only indexes with units: one per added or removed entry, none if keys stay."""
     writes = []
     for names in INDEXES:
         old = tuple(before[name]["S"] for name in names) if before and all(name in before for name in names) else None
@@ -59,10 +58,10 @@ def index_writes(before: Item | None, after: Item | None) -> list[tuple[str, int
 
 @dataclass
 class Meter:
-    """Counts every write that goes through one boto3 client.
+    """Counts every write through a boto3 client.
 
-    `calls` are partition key, sort key and units of each item with its index entries; `partitions` the units as each
-    partition of the table and of an index (`GSI1 …`) has to bear them, in the order of the writes.
+    `calls` are partition key, sort key and units of each item with its index entries. `partitions` are the units per
+    partition of the table and of indexes (`GSI1 …`), in write order.
     """
 
     items: dict[tuple[str, str], Item] = field(default_factory=dict)
@@ -101,7 +100,7 @@ class Meter:
         self._count({"Key": context["metered"]["Key"]} if failed else {"Item": parsed["Attributes"]}, failed, None)
 
     def _asked_many(self, params: Mapping[str, Any], context: dict[str, Any], **_: Any) -> None:
-        """A batch of inserts, from its body as it goes over the wire."""
+        """Record a batch of inserts from its encoded body."""
         context["metered"] = [
             {"Item": dict(zip(INSERTED.findall(one["Statement"]), one["Parameters"], strict=True))}
             for one in json.loads(params["body"])["Statements"]
@@ -126,7 +125,7 @@ class Meter:
             self._count(one["Put"], http_response.status_code >= 300, None, times=2)
 
     def _count(self, params: Mapping[str, Any], failed: bool, stands: Item | None, times: int = 1) -> None:
-        """`times`: an item of a transaction is written twice, prepared and done; its index entries once."""
+        """Count an item. `times` is 2 in transactions, which prepare and commit; index entries count once."""
         item = params.get("Item")
         key = tuple((item or params["Key"])[name]["S"] for name in KEY)
         before = self.items.get(key)
@@ -153,9 +152,9 @@ def _unknown(model: Any, **_: Any) -> None:
 
 @dataclass
 class ReadMeter:
-    """Counts what is read through one boto3 client: requests of all kinds, and the items a table looked at for them.
+    """Counts reads through a boto3 client: requests, and items read for them.
 
-    A key that is asked for and not there counts as one: it is paid for like one.
+    A requested key that does not exist counts as one item, as it does on the bill.
     """
 
     requests: int = 0

@@ -1,4 +1,4 @@
-"""An address for every page there is. What looks at all pages takes them from here; a route without one is noticed."""
+"""A URL for every page, for tests that cover all pages. A route without one fails a test."""
 
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
@@ -57,7 +57,7 @@ CONSOLE = {
     "door": "/console/sign-in",
 }
 BLOCKS = {"needs": "/console/{program}/today?block=needs"}
-"""Parts of pages that are fetched by themselves."""
+"""Parts of pages that are loaded on their own."""
 PORTAL = {
     "credit": "/my/credit",
     "changes": "/my/changes",
@@ -77,18 +77,18 @@ NO_PAGES = {
     "trial": "/console/{program}/setup/sources/{source}/trial",
     "callback": "/console/callback",
 }
-"""Files, feeds, and addresses that only lead elsewhere."""
+"""Files, feeds and redirects."""
 
 
 LATER = {
     "statement": "/console/{program}/money/statements/{statement}",
     "my-statement": "/my/statement?program={program}&id={statement}",
 }
-"""Pages of what a hub has only after a month; tests/console/test_statements.py lets it pass."""
+"""Pages that need a hub with a month of data; covered by tests/console/test_statements.py."""
 
 
 def fill_addresses(addresses: Mapping[str, str], **names: str) -> dict[str, str]:
-    """The addresses whose blanks are all named."""
+    """The URLs whose placeholders are all given."""
     found = {}
     for name, address in addresses.items():
         try:
@@ -99,7 +99,7 @@ def fill_addresses(addresses: Mapping[str, str], **names: str) -> dict[str, str]
 
 
 def routes_without_address() -> list[str]:
-    """The pages that nothing looks at, because no address of these leads to them."""
+    """Page routes that no URL here leads to."""
     blanks = {name: name * 5 for name in ("program", "delivery", "row", "partner", "order", "action", "modification",
               "run", "source", "contract", "token", "statement")}  # fmt: skip
     known = [

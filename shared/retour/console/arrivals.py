@@ -22,17 +22,17 @@ from retour.views.paging import ListPosition, day_bounds
 
 DAYS = 14
 LIVE_MAX = 60
-"""Deliveries since the last hour that is counted, as many as a page looks at."""
+"""Deliveries after the last counted hour that a page reads."""
 LATEST = 10
 ORDERS_LOOKUP_MAX = 100
-"""Orders looked up for them."""
+"""Orders read for them."""
 
 
 @dataclass(frozen=True)
 class Arrivals:
-    """Of the last days: what each source brought by the hour, as it was counted; then the deliveries since.
+    """Recent hourly counts by source, and the deliveries since.
 
-    `cut`: there were more since than a page looks at. `latest` are the newest ones of all.
+    `cut`: there were more than a page reads. `latest` are the newest of all.
     """
 
     hours: Mapping[datetime, Mapping[str, Any]]
@@ -43,7 +43,7 @@ class Arrivals:
 
 
 def load_arrivals(context: PageContext) -> Arrivals:
-    """Looked up once for a page."""
+    """Load them once per page."""
     if "arrivals" not in context.memory:
         context.memory["arrivals"] = collect_arrivals(context)
     found: Arrivals = context.memory["arrivals"]
@@ -76,7 +76,7 @@ def collect_arrivals(context: PageContext) -> Arrivals:
 
 @dataclass(frozen=True)
 class SourceRow:
-    """One source and its last days."""
+    """A source and its recent days."""
 
     name: str
     channel: str
@@ -129,7 +129,7 @@ def source_rows(context: PageContext) -> list[SourceRow]:
 
 
 def silent_days(context: PageContext, source: Source, days: Sequence[date]) -> set[date]:
-    """The days on which nothing came of what was expected, as it was seen then."""
+    """Days on which an expected delivery was missing."""
     if source.expected_by is None:
         return set()
     state = context.hub.state(context.program.id, source.name)
@@ -138,7 +138,7 @@ def silent_days(context: PageContext, source: Source, days: Sequence[date]) -> s
 
 
 def known_counts(context: PageContext, header: DeliveryHeader) -> Mapping[str, int]:
-    """By outcome; of calls and webhooks only as many as a page may look up, the others count as rows."""
+    """Counts by outcome; beyond the lookup limit, calls and webhooks count as rows."""
     counts: Mapping[str, int] | None = header.report.get("counts")
     if counts is None and len(context.reader.orders) < ORDERS_LOOKUP_MAX:
         counts = context.reader.counts(header)

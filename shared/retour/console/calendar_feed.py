@@ -17,11 +17,11 @@ from retour.domain.calendar import local_day
 
 NEVER_ENDS = "9999-12-31T00:00:00.000Z"
 KEPT_DAYS = 92
-"""So long a day that has passed stays in the feed."""
+"""Days for which a past entry stays in the feed."""
 FOLD_BYTES = 74
 
 FeedEntries = dict[str, list[Any]]
-"""`<program> <partner> <day> <currency>`: the sum as it was told last (None: cancelled), and how often it changed."""
+"""`<program> <partner> <day> <currency>`: the last sum (None: cancelled), and the number of its changes."""
 
 
 def page(context: PageContext, link: str = "") -> Response:
@@ -30,7 +30,7 @@ def page(context: PageContext, link: str = "") -> Response:
 
 
 def renew_address(context: PageContext) -> Response:
-    """A new secret address, shown once; the one before ends, and its entries go on under the new one."""
+    """Create a new secret URL, shown once. The old one ends, and its entries continue under the new one."""
     token = secrets.token_urlsafe(32)
     state = session_store(context.hub)
     mine = [[grant.program, grant.partner] for grant in partner_grants(context)]
@@ -47,7 +47,7 @@ def renew_address(context: PageContext) -> Response:
 
 
 def calendar_file(context: PageContext) -> Response:
-    """What a calendar program fetches, without signing in: whoever knows the address may see these sums."""
+    """The calendar file, fetched without login: whoever knows the URL may see these sums."""
     state, key = session_store(context.hub), f"calendar#{hash_token(context.part['token'])}"
     doc = state.get(key)
     if doc is None:
@@ -82,8 +82,10 @@ def calendar_file(context: PageContext) -> Response:
 
 
 def update_entries(seen: FeedEntries, whose: str, days: Mapping[str, int], today: date) -> FeedEntries:
-    """What was told before, brought up to date: another sum raises the sequence, and a day to come that is gone is
-    cancelled. A day that has come stays as it was told last."""
+    """Update the entries: a changed sum raises the sequence, a future day without credit is cancelled.
+
+    Past days keep their last sum.
+    """
     after: FeedEntries = {}
     for name in sorted({*seen, *days}):
         before, day = seen.get(name), date.fromisoformat(name.split(" ")[-2])
@@ -124,7 +126,7 @@ def escape_ics(text: str) -> str:
 
 
 def fold_line(line: str) -> str:
-    """Lines of at most 75 bytes, as calendars ask for."""
+    """Fold lines at 75 bytes, as iCalendar requires."""
     parts: list[str] = []
     current = ""
     for letter in line:

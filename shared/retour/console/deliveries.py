@@ -35,7 +35,7 @@ EXPORT_COLUMNS = (
 
 
 def list_deliveries(context: PageContext, limit: int) -> Page[DeliveryLine]:
-    """Deliveries by the filters of this address, newest first."""
+    """The deliveries that match the filters in the URL, newest first."""
     items: list[DeliveryLine] = []
     for seen in wanted_headers(context, paging.parse_cursor(context.request.query.get("cursor", ""))):
         if isinstance(seen, ListPosition):
@@ -69,7 +69,7 @@ def wanted_headers(context: PageContext, start: ListPosition | None) -> Iterator
 
 
 def delivery_line(context: PageContext, header: DeliveryHeader) -> DeliveryLine:
-    """As a list shows it. Outcomes that are not kept are looked up for short ones only, so that no list is dear."""
+    """A delivery in a list. Outcomes that are not stored are looked up only for short ones, to limit the cost."""
     report = header.report
     rows = len(report.get("rows", ()))
     few = 0 < rows <= FEW_ROWS and len(context.reader.orders) + rows <= LISTED_ORDERS
@@ -139,19 +139,19 @@ def export_line(header: DeliveryHeader) -> Mapping[str, Any]:
 
 
 def recent_headers(context: PageContext, days: int) -> list[DeliveryHeader]:
-    """The headers of the last days, newest first, as many as a page may look at."""
+    """The headers of the last days, newest first, up to the page's limit."""
     today, first = day_bounds(context.hub, context.program)
     from_day = max(f"{context.hub.now() - timedelta(days=days):%Y%m%d}", first)
     return [one for one in islice(paging.scan_headers(context.reader.deliveries, ListPosition(today), from_day), 300)
             if isinstance(one, DeliveryHeader)]  # fmt: skip
 
 
-# Several at once
+# Bulk decisions
 
 
 @dataclass(frozen=True)
 class SelectedDelivery:
-    """One of several that were selected. `cannot` says why it is left as it is, `done` that it was decided."""
+    """A selected delivery. `cannot` says why it cannot be decided, `done` that it was."""
 
     header: DeliveryHeader
     line: DeliveryLine
@@ -160,13 +160,13 @@ class SelectedDelivery:
 
     @property
     def total(self) -> Document | None:
-        """What a held one would do to payouts, where it was weighed."""
+        """A held delivery's effect on payouts, if it was simulated."""
         found: Document | None = self.header.report.get("preview", {}).get("total")
         return found
 
 
 def bulk_decision(context: PageContext) -> Response:
-    """First what it would come to, then, confirmed, done one by one, with what became of each."""
+    """Preview a bulk decision, then decide one by one and show the results."""
     form, what = context.request.form, context.request.form.get("what", "")
     if what not in BULK_DECISIONS:
         raise context.not_found()
@@ -189,7 +189,7 @@ def bulk_decision(context: PageContext) -> Response:
 
 
 def check_selected(context: PageContext, header: DeliveryHeader, what: str) -> SelectedDelivery:
-    """A delivery, and whether this can be done to it."""
+    """A delivery, and whether this decision is possible."""
     say = context.words.say
     cannot = ""
     if what != "replay" and header.state != HELD:
@@ -200,7 +200,7 @@ def check_selected(context: PageContext, header: DeliveryHeader, what: str) -> S
 
 
 def decide_selected(context: PageContext, one: SelectedDelivery, what: str) -> SelectedDelivery:
-    """Decided, and as it stands then; somebody may have been faster."""
+    """Decide a delivery and return its new state. Another person may have been first."""
     batch = one.header.delivery.id
     try:
         delivery.send_decision(context, batch, what)
@@ -211,7 +211,7 @@ def decide_selected(context: PageContext, one: SelectedDelivery, what: str) -> S
 
 
 def payout_sums(chosen: Sequence[SelectedDelivery]) -> list[Document]:
-    """What those that can be decided would do to payouts together, as far as they were weighed."""
+    """The total effect on payouts of the deliveries that can be decided and were simulated."""
     sums: dict[str, Decimal] = {}
     for one in chosen:
         if one.total and not one.cannot:

@@ -38,13 +38,13 @@ ROWS = 50
 ROWS_LOOKED_AT = 20_000
 OUTCOME_ORDER = ("refused", "held", "waiting", "applied", "unchanged", "duplicate", "superseded")
 VALUES_SHOWN_MAX = 5
-"""Wrong values that are named of rows refused for one reason."""
+"""Wrong values listed per reason of refusal."""
 RULES_MAX = 5
-"""Wrong values offered to be mended for each reason of refusal."""
+"""Replacements offered per reason of refusal."""
 ESTIMATE_AFTER = timedelta(seconds=5)
-"""Before, nobody can say how much longer a file takes."""
+"""Time before the remaining duration of a file is estimated."""
 MANY_ROWS = 1_000
-"""From more rows on, discarding them is confirmed by typing their number."""
+"""Rows above which a discard is confirmed by typing their number."""
 
 DOWNLOADS = {
     "raw": downloads.download_raw,
@@ -54,8 +54,7 @@ DOWNLOADS = {
 
 
 class DeliveryLine(BatchDocument):
-    """A delivery as pages show it: what was asked for in the console, when the one came that it repeats, and how far a
-    large file has come."""
+    """A delivery on pages: the act requested, the delivery it repeats, and the progress of a large file."""
 
     acts: NotRequired[Mapping[str, int]]
     same_on: NotRequired[datetime]
@@ -64,10 +63,10 @@ class DeliveryLine(BatchDocument):
 
 @dataclass(frozen=True)
 class RefusalGroup:
-    """Rows refused for one reason, without those that were corrected since.
+    """Rows refused for one reason that were not corrected since.
 
-    `values` are what they say there, the most frequent first, where it is not the same in all; `others` how many more
-    there are. `rules` mend the same wrong value in several of them.
+    `values` are their wrong values, most frequent first, if they differ; `others` is the number of further ones.
+    `rules` are replacements for values in several rows.
     """
 
     code: str
@@ -124,7 +123,7 @@ def show(context: PageContext) -> Response:
 
 
 def possible_acts(context: PageContext, header: DeliveryHeader, counts: Mapping[str, int]) -> dict[str, bool]:
-    """What this person may do with it as it stands."""
+    """The acts this person may perform on a delivery in its state."""
     of_actions, decides = ledger_reader.is_action_report(header.delivery), context.may("decide")
     return {
         "undo": header.state == DONE and bool(counts.get("applied")) and context.may("act") and not of_actions,
@@ -146,7 +145,7 @@ def parse_start(text: str | None) -> int:
 
 
 def localized_document(context: PageContext, header: DeliveryHeader, counts: dict[str, int]) -> DeliveryLine:
-    """The API's own document, its sentence in the reader's language."""
+    """The API's document with its sentence in the reader's language."""
     found = cast(DeliveryLine, documents.batch_document(header, context.program, counts))
     found["acts"] = acts_asked(header)
     facts = header.report
@@ -156,7 +155,7 @@ def localized_document(context: PageContext, header: DeliveryHeader, counts: dic
 
 
 def acts_asked(header: DeliveryHeader) -> Mapping[str, int]:
-    """What a person asked for in the console, as often as it was; empty for what somebody sent."""
+    """The acts requested in the console, with their numbers; empty for other deliveries."""
     delivery = header.delivery
     if delivery.channel is not Channel.CONSOLE or CORRECTS in delivery.facts:
         return {}
@@ -169,16 +168,16 @@ def acts_asked(header: DeliveryHeader) -> Mapping[str, int]:
 
 
 def total_effects(header: DeliveryHeader, results: Sequence[Result]) -> list[EffectTotalDocument]:
-    """What the rows together did to payouts, per currency."""
+    """The rows' total effect on payouts by currency."""
     kept: Mapping[str, int] | None = header.report.get("effect")
     return documents.effect_totals(payouts_moved(results) if kept is None else kept)
 
 
-# While it is read
+# Progress
 
 
 def state_block(context: PageContext, header: DeliveryHeader) -> Response:
-    """The block that follows a delivery at work; once that is done the page is loaded anew."""
+    """The block that follows a delivery in progress, and reloads the page when it is done."""
     answer = context.render(
         "delivery_state.html",
         batch=localized_document(context, header, {}),
@@ -190,7 +189,7 @@ def state_block(context: PageContext, header: DeliveryHeader) -> Response:
 
 
 def progress_document(context: PageContext, header: DeliveryHeader) -> Document | None:
-    """How far a large file has come, and how often to ask again: less often the longer it takes."""
+    """A large file's progress, and when to ask again: less often the longer it takes."""
     if header.state not in (ARRIVED, WORKING):
         return None
     passed = context.hub.now() - header.delivery.received_at
@@ -204,11 +203,11 @@ def progress_document(context: PageContext, header: DeliveryHeader) -> Document 
     return found
 
 
-# Its rows
+# Rows
 
 
 def row_document(context: PageContext, result: Result, links: Sequence[CorrectionLink], may_correct: bool) -> Document:
-    """A row as the table shows it. `correct` is its place where it can be corrected, `by` what corrected it."""
+    """A row of the table. `correct` is its place if it can be corrected, `by` the correction."""
     place = corrections.place_of(result)
     can = result.outcome in CORRECTABLE
     return {
@@ -222,7 +221,7 @@ def row_document(context: PageContext, result: Result, links: Sequence[Correctio
 def refusal_groups(
     context: PageContext, results: Sequence[Result], links: Sequence[CorrectionLink] = (), *, may_mend: bool = False
 ) -> Iterator[RefusalGroup]:
-    """Refusals by their cure, the most frequent first; what was corrected since (`links`) is none any more."""
+    """Refusals by their remedy, most frequent first, without corrected rows (`links`)."""
     by_code: dict[str, list[Result]] = {}
     for one in results:
         if one.outcome is Outcome.REFUSED and correction.newest_correction(links, corrections.place_of(one)) is None:
@@ -243,7 +242,7 @@ def refusal_groups(
 
 @dataclass(frozen=True)
 class RelatedDelivery:
-    """Another delivery that this one has to do with."""
+    """A related delivery."""
 
     id: str
     name: str
@@ -260,7 +259,7 @@ def related_delivery(context: PageContext, delivery_id: str) -> RelatedDelivery 
 def correction_result(
     context: PageContext, results: Sequence[Result], links: Sequence[CorrectionLink]
 ) -> Document | None:
-    """What became of the row that was just sent again, and which refused row is next."""
+    """The outcome of the row just corrected, and the next refused row."""
     batch, place = (context.request.query.get(name, "") for name in ("corrected", "place"))
     if batch not in [link.delivery for link in links]:
         return None
@@ -274,12 +273,12 @@ def correction_result(
     return {"batch": batch, "place": place, "outcomes": told, "next": next(following, "")}
 
 
-# Decided upon
+# Decisions
 
 
 @dataclass(frozen=True)
 class HoldDetails:
-    """Why a delivery is held, as it was measured, and whom it would hit most."""
+    """Why a delivery is held, with the figures, and who is affected most."""
 
     threshold: str
     value: str
@@ -311,7 +310,7 @@ def hold_details(program: Program, header: DeliveryHeader) -> HoldDetails | None
 
 
 def decide(context: PageContext) -> Response:
-    """Release, discard, or read again."""
+    """Release, discard or replay."""
     batch, what = context.part["batch"], context.part["what"]
     if what == "discard":
         require_typed_count(context, batch)
@@ -324,7 +323,7 @@ def decide(context: PageContext) -> Response:
 
 
 def require_typed_count(context: PageContext, batch: str) -> None:
-    """A discard of many rows cannot be a slip of the hand."""
+    """Require the number of rows before many are discarded."""
     found = hold_details(context.program, find_header(context.reader, batch))
     if found is not None and not is_count_confirmed(found.rows, context.request.form.get("rows", "")):
         say = context.words.say
@@ -333,12 +332,12 @@ def require_typed_count(context: PageContext, batch: str) -> None:
 
 
 def is_count_confirmed(rows: int, text: str) -> bool:
-    """Whether the number of many rows was typed, whatever sets its thousands apart; of few it need not be."""
+    """Whether the number was typed, with any thousands separator. Few rows need no confirmation."""
     return rows <= MANY_ROWS or "".join(sign for sign in text if sign.isascii() and sign.isdigit()) == str(rows)
 
 
 def send_decision(context: PageContext, batch: str, what: str) -> None:
-    """A person's decision on one delivery."""
+    """Perform a decision on a delivery."""
     if what == "replay":
         batches.replay_batch(context.command_context, batch)
     else:
@@ -347,7 +346,7 @@ def send_decision(context: PageContext, batch: str, what: str) -> None:
 
 
 def undo(context: PageContext) -> Response:
-    """A delivery taken back whole: first what that would come to, then, confirmed, a delivery of its own."""
+    """Undo a delivery: preview first, then as a delivery of its own."""
     form, batch = context.request.form, context.part["batch"]
     given = {name: form[name].strip() for name in ("reason", "note") if form.get(name, "").strip()}
     command = UndoBatch(batch, acts.as_values(given))
@@ -363,7 +362,7 @@ def undo(context: PageContext) -> Response:
     return context.render("undo.html", answer=answer, batch=batch, name=header.delivery.name, given=given)
 
 
-# Handed out
+# Downloads
 
 
 def download_file(context: PageContext) -> Response:

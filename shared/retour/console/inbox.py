@@ -23,9 +23,9 @@ from retour.views.schemas import ModificationDocument
 
 DECISIONS = ("release", "discard")
 PAGE = 50
-"""Cases of one kind shown at once."""
+"""Cases per kind and page."""
 LOOKUPS_MAX = 20
-"""Cases of a page of which the orders are looked at."""
+"""Cases per page whose orders are read."""
 COMPARED_FIELDS = (
     "channel", "source", "sender", "reference", "received_at", "occurred_at", "change", "amount", "quantity", "sku",
     "line", "reason", "note",
@@ -34,7 +34,7 @@ COMPARED_FIELDS = (
 
 @dataclass(frozen=True)
 class DuplicatePair:
-    """A held record beside the one it looks like; `fields` are those that one of them has."""
+    """A held record and the one it may repeat. `fields` are those that either has."""
 
     held: ModificationDocument
     other: ModificationDocument
@@ -43,7 +43,7 @@ class DuplicatePair:
 
 @dataclass(frozen=True)
 class SimilarOrders:
-    """Orders that a waiting row may have meant, and where it can be corrected; `done` where it was."""
+    """Orders a waiting row may have meant, and where it can be corrected; `done` if it was."""
 
     orders: Sequence[str]
     row: str = ""
@@ -52,7 +52,7 @@ class SimilarOrders:
 
 @dataclass(frozen=True)
 class Card:
-    """A case, with what there is to look at: of a possible duplicate both records, of a waiting one near misses."""
+    """A case with its details: both records of a possible duplicate, similar orders of a waiting one."""
 
     case: Case
     order: str = ""
@@ -106,13 +106,13 @@ def index(context: PageContext) -> Response:
 
 @dataclass
 class CardBuilder:
-    """One visit's cards: the orders of the first cases are looked up, and how order ids look here once."""
+    """Builds a page's cards. The orders of the first cases are read, and order id formats sampled once."""
 
     context: PageContext
     looked_up: int = 0
 
     def card(self, case: Case) -> Card | None:
-        """None for a case that was settled meanwhile."""
+        """A card; None if the case was settled meanwhile."""
         if not case.record or self.looked_up >= LOOKUPS_MAX:
             return Card(case)
         self.looked_up += 1
@@ -158,7 +158,7 @@ class CardBuilder:
 
 
 def decide_held_record(context: PageContext) -> Response:
-    """A held record let go on, or dropped."""
+    """Release or discard a held record."""
     what = context.request.form.get("what", "")
     if what not in DECISIONS:
         raise context.not_found()

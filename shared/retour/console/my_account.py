@@ -1,4 +1,4 @@
-"""A partner's own payout account: its last four signs, since when it is so, and a form to change it."""
+"""A partner's own payout account: its last four characters, since when, and a form to change it."""
 
 from retour.commands import payees
 from retour.commands.payments import FINANCE
@@ -15,7 +15,7 @@ FIELDS = ("holder", "iban", "bic")
 
 
 def index(context: PageContext, wrong: str = "") -> Response:
-    """`wrong`: what is wrong with the form that was sent, shown at the program it was for."""
+    """`wrong` is the error of a submitted form, shown at its program."""
     form, blocks = context.request.form, []
     for own, grant in portal.partner_programs(context):
         is_sent = bool(wrong) and form.get("program") == own.program.id
@@ -34,7 +34,7 @@ def keep(context: PageContext) -> Response:
         if own.program.id != form.get("program"):
             continue
         given = {name: form.get(name, "") for name in FIELDS}
-        # What partners may do for themselves finance may do for them; the act says who it was.
+        # Finance may do for partners what they may do themselves; the act records who did it.
         caller = Principal(own.program.id, FINANCE, context.signed_in_person.name)
         key = form.get("form", "")
         try:

@@ -1,4 +1,4 @@
-"""A partner's own statements: what was stated, when it is due, and every order that it is made of."""
+"""A partner's own statements: sums, due dates, and every order in them."""
 
 from collections.abc import Iterator
 
@@ -9,9 +9,9 @@ from retour.views import statements as view
 from retour.views.documents import Document
 
 SHOWN_MAX = 100
-"""Statements of a program on the page: eight years of them."""
+"""Statements shown per program: eight years of them."""
 NOT_THEIRS = ("contract",)
-"""Columns that are the merchant's own."""
+"""Columns only merchants see."""
 
 
 def index(context: PageContext) -> Response:
@@ -35,7 +35,7 @@ def lines(context: PageContext) -> Response:
 
 
 def addressed_statement(context: PageContext) -> tuple[PageContext, Document]:
-    """The statement that the address names, if it is this partner's; a foreign one and a missing one look the same."""
+    """The statement in the URL, if it is this partner's; foreign and missing ones are not distinguished."""
     for own, one in candidates(context):
         return own, one
     raise context.not_found()

@@ -1,4 +1,4 @@
-"""Signing in at an OpenID provider (Amazon Cognito): authorization code with PKCE, nothing kept in the browser."""
+"""OpenID Connect login (Amazon Cognito): authorization code with PKCE, no tokens in the browser."""
 
 import base64
 import hashlib
@@ -30,7 +30,7 @@ LEEWAY = 60
 
 @dataclass(frozen=True, slots=True)
 class LoginStart:
-    """Where to send the browser, and what it keeps meanwhile."""
+    """The login URL, and the cookie for the time of the login."""
 
     address: str
     browser: str
@@ -49,13 +49,13 @@ class LoginIdentity:
 
 
 def provider(hub: Hub) -> SignIn | None:
-    """None where no provider was set up."""
+    """The configured provider, or None."""
     found = hub.settings.sign_in
     return found if found.issuer and found.client else None
 
 
 def login_origin(hub: Hub) -> str:
-    """Where people log in, for the policy on forms."""
+    """The provider's origin, for the Content-Security-Policy."""
     found = provider(hub)
     parts = urlsplit(found.url) if found else None
     return f"{parts.scheme}://{parts.netloc}" if parts and parts.netloc else ""
@@ -63,7 +63,7 @@ def login_origin(hub: Hub) -> str:
 
 @cache
 def discover(issuer: str) -> Mapping[str, Any]:
-    """What the provider says of itself. Asked once per process."""
+    """The provider's metadata, fetched once per process."""
     found: Mapping[str, Any] = json.loads(fetch(f"{issuer}/.well-known/openid-configuration"))
     if found["issuer"] != issuer:
         raise ValueError("the provider calls itself otherwise")
@@ -105,7 +105,7 @@ def start_login(hub: Hub, address: str, back: str) -> LoginStart | None:
 
 
 def finish_login(hub: Hub, address: str, query: Mapping[str, str], browser: str) -> LoginIdentity | LoginFailure:
-    """Who came back, if it is the browser that went, with a code that the provider turns into a token for us."""
+    """Complete a login: the same browser must return with a valid code. Returns the identity or the failure."""
     found = provider(hub)
     key = f"login#{hash_token(query.get('state', ''))}"
     begun = session_store(hub).get(key)
@@ -149,7 +149,7 @@ def jwks_client(address: str) -> Any:
 
 
 def verify_token(found: SignIn, token: str) -> Mapping[str, Any]:
-    """The claims of a token that this provider signed for us and that is still good; ValueError otherwise."""
+    """The claims of a valid token signed by this provider for us. Raises ValueError."""
     import jwt
 
     try:

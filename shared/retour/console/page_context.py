@@ -1,4 +1,4 @@
-"""One request of one person: what they may access, and how a page is rendered for them."""
+"""The context of a page: the request, the person with their permissions, and rendering."""
 
 import hashlib
 import hmac
@@ -34,7 +34,7 @@ REFERENCE_LETTERS = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 
 
 class AbortError(Exception):
-    """An answer that ends a view early: not found, not allowed, sign in first."""
+    """A response that ends a view early: not found, not allowed, login required."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(response.status)
@@ -43,7 +43,7 @@ class AbortError(Exception):
 
 @cache
 def static_names() -> Mapping[str, str]:
-    """The name under which a static file is asked for, which changes with its content."""
+    """The URLs of static files, which contain a hash of their content."""
     return {path.name: hashed_name(path) for path in STATIC.iterdir() if path.is_file()}
 
 
@@ -53,7 +53,7 @@ def hashed_name(path: Path) -> str:
 
 
 class OptionalFact(StrictUndefined):
-    """A fact a document may lack: it can be asked whether it is there, and never be shown."""
+    """An optional field of a document: it can be tested, but rendering it is an error."""
 
     __bool__ = Undefined.__bool__  # type: ignore[assignment]
 
@@ -80,7 +80,7 @@ def icon(name: str) -> Markup:
 
 @dataclass(frozen=True)
 class PageContext:
-    """`part` holds what the path names. Without a program it is a page of the house, or of a partner."""
+    """`part` has the parameters of the path. Pages without a program are about the hub, or a partner's."""
 
     hub: Hub
     request: Request
@@ -92,7 +92,7 @@ class PageContext:
 
     @cached_property
     def reference(self) -> str:
-        """By which somebody who tells us of a fault, and the log, mean the same request."""
+        """A reference for an error report that finds the request in the log."""
         return "-".join("".join(secrets.choice(REFERENCE_LETTERS) for _ in range(4)) for _ in range(2))
 
     @property
@@ -107,13 +107,13 @@ class PageContext:
 
     @property
     def principal(self) -> Principal:
-        """The person as commands know a caller; what they may open is this one program."""
+        """The person as a caller of commands, limited to this program."""
         role = next(iter(self.signed_in_person.roles(self.program.id)), "")
         return Principal(self.program.id, role, self.signed_in_person.name)
 
     @property
     def localized_program(self) -> Program:
-        """The program, with its sentences in the reader's language."""
+        """The program in the reader's language."""
         return replace(self.program, language=self.words.language)
 
     @property
@@ -134,7 +134,7 @@ class PageContext:
 
     @property
     def command_context(self) -> Context[Hub]:
-        """What commands are performed in: a form that is sent twice is known by its id."""
+        """The context of commands. A form's id makes them idempotent."""
         key = self.request.form.get("form", "")
         return Context(ports=self.hub, program=self.program, caller=self.principal, key=key)
 
@@ -169,7 +169,7 @@ class PageContext:
 
     @cached_property
     def programs(self) -> list[str]:
-        """What the switch offers."""
+        """The programs in the program switch."""
         person = self.person
         if person is None:
             return []
@@ -184,7 +184,7 @@ class PageContext:
         )
 
     def here(self, **changes: str | None) -> str:
-        """This address with some of its query changed; None takes one out."""
+        """This URL with some of its query changed; None removes a parameter."""
         query = {**self.request.query, **changes}
         kept = {name: value for name, value in query.items() if value}
         return self.request.path + (f"?{urlencode(kept)}" if kept else "")
@@ -192,7 +192,7 @@ class PageContext:
     # Guards
 
     def check_csrf(self) -> None:
-        """A form of ours, of this very session."""
+        """Require the session's CSRF token."""
         sent = self.request.form.get("csrf", "")
         if hmac.compare_digest(sent.encode(), self.signed_in_person.csrf.encode()):
             return
@@ -202,7 +202,7 @@ class PageContext:
         raise AbortError(self.problem(403, self.words.say("This form belongs to another session. Reload the page.")))
 
     def check_origin(self) -> None:
-        """A form of ours, where nobody is signed in yet: browsers say from whose page it was sent."""
+        """Require the form to come from our own origin, before anybody is signed in."""
         headers = self.request.headers
         site, origin = headers.get("sec-fetch-site", "same-origin"), headers.get("origin", self.request.address)
         if site not in ("same-origin", "none") or origin != self.request.address:
@@ -221,12 +221,12 @@ class PageContext:
         return self.render("problem.html", status, title=title, what=what, reference=reference, retry=retry)
 
     def refusal(self, refused: RequestError) -> Response:
-        """What the API refuses, as a page: with its own title and sentence; what is missing looks like any other."""
+        """An API error as a page with its title and sentence. Missing things look alike."""
         if refused.status == NOT_FOUND:
             return self.not_found().response
         title = refused.title(self.words.language)
         return self.problem(refused.status, self.explain(refused), title=title)
 
     def explain(self, refused: RequestError) -> str:
-        """What the API would have said."""
+        """The message of an API error."""
         return refused.sentence(self.words.language)

@@ -11,13 +11,13 @@ from retour.counting.rollup import PARTNERS_PER_PAGE
 from retour.counting.tally import Tally
 
 FEW_ORDERS = 30
-"""Under so many orders a share says nothing."""
+"""Below this many orders a share means nothing."""
 REASONS = 2
 
 
 @dataclass(frozen=True)
 class PartnerRow:
-    """One partner, by the newest count."""
+    """A partner's figures at the last count."""
 
     partner: str
     tally: Tally
@@ -63,7 +63,7 @@ def partner_row(doc: Mapping[str, Any]) -> PartnerRow:
 
 
 def reason_shares(tally: Tally) -> list[tuple[str, float]]:
-    """Each reason with its share of the returns, the most frequent first."""
+    """The reasons with their share of returns, most frequent first."""
     rows = {reason: count for reason, (count,) in tally.rows("reasons").items()}
     total = sum(rows.values()) or 1
     return sorted(((reason, count / total) for reason, count in rows.items()), key=lambda one: (-one[1], one[0]))
@@ -71,7 +71,7 @@ def reason_shares(tally: Tally) -> list[tuple[str, float]]:
 
 @dataclass(frozen=True)
 class ReturnTiming:
-    """How many days after the order something came back: (days, returns, of which too late)."""
+    """Days from order to return, as (days, returns, of which too late)."""
 
     days: list[tuple[int, int, int]]
     lock_days: int | None
@@ -87,7 +87,7 @@ class ReturnTiming:
 
     @property
     def days_to_99_percent(self) -> int:
-        """The days within which 99 of 100 came."""
+        """Days within which 99 % of returns came."""
         left = self.total * 0.99
         for day, count, _ in self.days:
             left -= count
@@ -103,7 +103,7 @@ def return_timing(tally: Tally) -> ReturnTiming:
 
 
 def index(context: PageContext) -> Response:
-    """Partners by what is pending, a page at a time, with how often their orders come back and when."""
+    """Partners by pending amount, paged, with the share and timing of returns."""
     words, known = context.words, program_counts.load_counts(context)
     asked = context.request.query.get("page", "1")
     number = min(int(asked) - 1 if asked.isascii() and asked.isdigit() and len(asked) < 6 else 0, known.pages - 1)

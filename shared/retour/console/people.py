@@ -1,4 +1,4 @@
-"""Who is signed in, how, and what their role may do."""
+"""Sessions, login links, and the permissions of roles."""
 
 import hashlib
 import json
@@ -26,13 +26,16 @@ PERMISSIONS: Mapping[str, frozenset[str]] = {
     "finance": frozenset({"see", "pay"}),
     "partner": frozenset({"own"}),
 }
-"""see: every page; send: files; decide: release, discard, replay; act: change actions; pay: propose, approve and
-confirm payments; own: the portal."""
+"""Permissions.
+
+see: all pages; send: files; decide: release, discard, replay; act: change actions; pay: propose, approve and confirm
+payments; own: the portal.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One role in one program (`*`: in every one); a partner's is for that partner alone."""
+    """A role in a program (`*`: in all); a partner's role is for that partner only."""
 
     program: str
     role: str
@@ -44,7 +47,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """`key` names the session in the table; `csrf` is what its forms carry."""
+    """A signed-in person. `key` is the session's key in the table, `csrf` the token of its forms."""
 
     name: str
     grants: tuple[Grant, ...]
@@ -63,13 +66,13 @@ class Person:
 
     @property
     def own(self) -> list[Grant]:
-        """As a partner."""
+        """Roles as a partner."""
         return [grant for grant in self.grants if grant.role == "partner" and grant.partner]
 
 
 @dataclass(frozen=True, slots=True)
 class SignInLink:
-    """A one-time link that nobody came in by yet. `key` is the hash that it is kept under."""
+    """An unused login link. `key` is the hash it is stored under."""
 
     key: str
     name: str
@@ -80,7 +83,7 @@ class SignInLink:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A browser in which somebody is signed in. `seen`: when it last asked for a page, to some minutes."""
+    """A browser session. `seen` is its last request, to some minutes."""
 
     key: str
     name: str
@@ -93,13 +96,13 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class LinkUsed:
-    """A one-time link that somebody came in by already."""
+    """A login link that was used before."""
 
     at: datetime
 
 
 def session_store(hub: Hub) -> SourceState:
-    """Links and sessions, by the hash of what their holder knows. `*` is no program's name."""
+    """Storage of links and sessions, by the hash of their token. `*` is not a program name."""
     return hub.state(ANY_PROGRAM, "console")
 
 
@@ -108,7 +111,7 @@ def hash_token(token: str) -> str:
 
 
 def create_link(hub: Hub, name: str, grants: Sequence[Grant], hours: int = LINK_HOURS) -> str:
-    """The path of a link that signs one person in, once. Only its hash is kept."""
+    """Create a login link for one use and return its path. Only its hash is stored."""
     token, now = secrets.token_urlsafe(32), hub.real_now()
     doc = {
         "name": name,
@@ -121,7 +124,7 @@ def create_link(hub: Hub, name: str, grants: Sequence[Grant], hours: int = LINK_
 
 
 def find_link(hub: Hub, token: str) -> SignInLink | LinkUsed | None:
-    """What a link is, which changes nothing about it. None: no such link, or it is too old."""
+    """Look up a link without using it. None if it is unknown or expired."""
     state, key = session_store(hub), hash_token(token)
     link = state.get(f"link#{key}")
     if link is None or parse_instant(link["ends"]) <= hub.real_now():
@@ -131,7 +134,7 @@ def find_link(hub: Hub, token: str) -> SignInLink | LinkUsed | None:
 
 
 def redeem_link(hub: Hub, token: str, browser: str = "") -> str | LinkUsed | None:
-    """The session of whoever holds this link; first come, first served. None: no such link, or it is too old."""
+    """Use a link and return the new session's token; only the first use succeeds. None if unknown or expired."""
     link = find_link(hub, token)
     if not isinstance(link, SignInLink):
         return link
@@ -143,13 +146,13 @@ def redeem_link(hub: Hub, token: str, browser: str = "") -> str | LinkUsed | Non
 
 
 def find_link_used(hub: Hub, link: SignInLink) -> LinkUsed:
-    """When somebody else came in by it, who was faster."""
+    """When the link was used by somebody else in the meantime."""
     used = session_store(hub).get(f"used#{link.key}")
     return LinkUsed(parse_instant(used["at"]) if used else link.ends)
 
 
 def create_session(hub: Hub, name: str, grants: Sequence[Grant], browser: str = "") -> str:
-    """What the browser keeps; who comes in sweeps out what is over."""
+    """Create a session and return its token. Also deletes expired sessions."""
     state, now = session_store(hub), hub.real_now()
     for key, doc in state.list(""):
         if parse_instant(doc["ends"]) < now - timedelta(days=1):
@@ -179,17 +182,17 @@ def person_of(hub: Hub, cookies: Mapping[str, str]) -> Person | None:
 
 
 def note_seen(hub: Hub, key: str, doc: Mapping[str, Any]) -> None:
-    """When a session was used last, not more exactly than anybody needs to know; one that ended is not begun anew."""
+    """Save a session's last use, roughly. A session that has ended stays ended."""
     now = hub.real_now()
     if now - parse_instant(doc.get("seen") or doc["ends"]) >= SEEN_EVERY or "seen" not in doc:
         session_store(hub).replace(key, {**doc, "seen": format_instant(now)})
 
 
-# Who is in, and who may come
+# Sessions and links of a program
 
 
 def open_sessions(hub: Hub, program: str) -> list[Session]:
-    """The browsers that are signed in to a program, the one used last first."""
+    """The sessions with access to a program, most recently used first."""
     now, found = hub.real_now(), []
     for key, doc in session_store(hub).list("session#"):
         grants, ends = grants_from(doc["grants"]), parse_instant(doc["ends"])
@@ -200,7 +203,7 @@ def open_sessions(hub: Hub, program: str) -> list[Session]:
 
 
 def unused_links(hub: Hub, program: str) -> list[SignInLink]:
-    """The links that still open a program, the one that ends first before the others."""
+    """The unused links to a program, by expiry."""
     state, now = session_store(hub), hub.real_now()
     used = {key.removeprefix("used#") for key, _ in state.list("used#")}
     links = (link_from(key.removeprefix("link#"), doc) for key, doc in state.list("link#"))
@@ -211,12 +214,12 @@ def unused_links(hub: Hub, program: str) -> list[SignInLink]:
 
 
 def may_end(person: Person, grants: Sequence[Grant]) -> bool:
-    """Whether somebody's access is this person's to end: they set up every program that it opens."""
+    """Whether this person may revoke somebody's access: they must administer all of its programs."""
     return all(person.may("set up", grant.program) for grant in grants)
 
 
 def end_access(hub: Hub, person: Person, program: str, key: str) -> bool:
-    """End a session or a link of a program at once; False where there is none that this person may end."""
+    """End a session or link at once. False if there is none this person may end."""
     state = session_store(hub)
     links = {f"link#{link.key}": link.grants for link in unused_links(hub, program)}
     known = {session.key: session.grants for session in open_sessions(hub, program)} | links
@@ -240,7 +243,7 @@ def grants_from(docs: Sequence[Mapping[str, Any]]) -> tuple[Grant, ...]:
 
 
 def grants_of_groups(groups: Sequence[str]) -> tuple[Grant, ...]:
-    """The groups of a user pool as grants: `admin`, `acme/manager`, `acme/partner/nordlicht`; others mean nothing."""
+    """User pool groups as grants: `admin`, `acme/manager`, `acme/partner/nordlicht`. Others are ignored."""
     found = []
     for group in groups:
         match group.split("/"):
@@ -254,7 +257,7 @@ def grants_of_groups(groups: Sequence[str]) -> tuple[Grant, ...]:
 
 
 def create_owner_link(hub: Hub, event: Mapping[str, Any]) -> dict[str, str]:
-    """Asked by whoever may invoke the function itself: the installation's owner, never over HTTP."""
+    """Create an owner's link. Only for those who may invoke the function directly; not available over HTTP."""
     asked = json.loads(json.dumps(event["sign_in"]))
     grants = grants_from(asked.get("grants") or [{"program": ANY_PROGRAM, "role": "admin"}])
     return {"path": create_link(hub, asked.get("name", "admin"), grants)}

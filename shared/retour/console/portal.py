@@ -28,7 +28,7 @@ from retour.views.schemas import StatementInShortDocument
 from retour.views.statements import StatedActions
 
 PAGE_SCAN_MAX = 50
-"""Orders looked at for a page."""
+"""Orders read per page."""
 EXPORT_MAX = 3_000
 SOON_DAYS = 7
 CREDIT_KINDS = ("expected", "earliest", "latest")
@@ -39,7 +39,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class PartnerAction:
-    """One action of the partner's own. `credit`: from when it is certain, as the core says, and why."""
+    """A partner's action. `credit`: when it is certain, and why."""
 
     program: Program
     order: Order
@@ -51,7 +51,7 @@ class PartnerAction:
 
     @property
     def certainty(self) -> str:
-        """none, certain; or expected, earliest, latest, as long as it can change; open while nobody can say."""
+        """none, certain; expected, earliest or latest while it can change; open if unknown."""
         if self.state is LifecycleState.REVERSED:
             return "none"
         if self.state in (LifecycleState.LOCKED, LifecycleState.PAID):
@@ -68,7 +68,7 @@ class PartnerAction:
 
     @property
     def because(self) -> str:
-        """What stands behind the day in the sentence that says why."""
+        """The reason for the day in the sentence."""
         return self.why.partition(":")[2].strip()
 
 
@@ -80,7 +80,7 @@ def partner_grants(context: PageContext) -> list[Grant]:
 
 
 def partner_programs(context: PageContext) -> list[tuple[PageContext, Grant]]:
-    """The programs this person is a partner in, each with the words of its own time zone."""
+    """The programs in which this person is a partner, each with its own time zone."""
     found = []
     for grant in partner_grants(context):
         program = context.hub.programs.get(grant.program)
@@ -91,7 +91,7 @@ def partner_programs(context: PageContext) -> list[tuple[PageContext, Grant]]:
 
 
 def page_of_actions(context: PageContext, partner: str) -> tuple[list[PartnerAction], str | None]:
-    """A page of what this partner is credited now, and nobody else's, by event month, newest first; and the next."""
+    """A page of the partner's own actions by event month, newest first, and the next cursor."""
     filter_ = ActionFilter(partner=partner)
     query, items = context.request.query, []
     is_asked = query.get("program") == context.program.id
@@ -107,7 +107,7 @@ def page_of_actions(context: PageContext, partner: str) -> tuple[list[PartnerAct
 
 
 def iter_actions(context: PageContext, partner: str, most: int) -> Iterator[PartnerAction]:
-    """All of them, up to so many."""
+    """Up to `most` of the partner's actions."""
     for seen in islice(
         action_search.candidates(context.hub, context.reader, ActionFilter(partner=partner), None), most
     ):
@@ -126,7 +126,7 @@ def partner_action(context: PageContext, order: Order, action: Action, head: Act
 
 
 def stated_actions(context: PageContext, partner: str) -> StatedActions:
-    """What the partner's statements hold; looked up once for a page."""
+    """The content of the partner's statements, loaded once per page."""
     place = f"stated#{partner}"
     if place not in context.memory:
         context.memory[place] = StatedActions(context.hub, context.program, partner)
@@ -135,7 +135,7 @@ def stated_actions(context: PageContext, partner: str) -> StatedActions:
 
 
 def credit_page(context: PageContext) -> Response:
-    """What is certain and what is not, in sums as they were counted; below them every order as it is now."""
+    """Counted sums of what is certain and what is not, and below them the current orders."""
     blocks = []
     for inner, grant in partner_programs(context):
         items, later = page_of_actions(inner, grant.partner)
@@ -148,8 +148,10 @@ def credit_page(context: PageContext) -> Response:
 
 @dataclass(frozen=True)
 class CreditSums:
-    """Of one currency, in minor units: what can still change, what is locked and not stated yet, what is stated and not
-    paid yet, what is paid. `soon`: what becomes certain within a week if nothing changes."""
+    """Sums of one currency in minor units: open, locked but not stated, stated but not paid, paid.
+
+    `soon`: what becomes certain within a week if nothing changes.
+    """
 
     currency: str
     uncertain: int
@@ -160,7 +162,7 @@ class CreditSums:
 
     @property
     def locked(self) -> int:
-        """Counted at night, while statements are as of now: what was stated since the count is not both."""
+        """Locked sums are from the nightly count, statements are current: what was stated since is subtracted."""
         return max(self.certain - self.stated - self.paid, 0)
 
 
@@ -202,7 +204,7 @@ def credit_csv(context: PageContext) -> Response:
 
 
 def booked_changes(inner: PageContext, items: list[PartnerAction]) -> list[dict[str, Any]]:
-    """Every booked change, with its reason in the partner's language; never who sent it or what they noted."""
+    """Every booked change with its reason; never its sender or note."""
     found = []
     for one in items:
         for entry in one.head.log:
@@ -233,7 +235,7 @@ def changes_page(context: PageContext) -> Response:
 
 
 def order_page(context: PageContext) -> Response:
-    """One action of their own; another's and a missing one look the same."""
+    """One of the partner's actions; foreign and missing ones are not distinguished."""
     program_id, action_id = context.request.query.get("program", ""), context.request.query.get("id", "")
     for inner, grant in partner_programs(context):
         found = inner.reader.action(action_id) if inner.program.id == program_id else None

@@ -18,12 +18,12 @@ from retour.store.rollups import RollUps
 PAGES = ("today", "partners", "actions")
 RECOUNT_AFTER = timedelta(minutes=5)
 SECONDS = 12.0
-"""What a person waits for a count; the clock goes on with what is left."""
+"""How long a person waits for a count. The scheduler continues it."""
 
 
 @dataclass(frozen=True)
 class ProgramCounts:
-    """The newest whole count of a program. `at` None: there is none yet; `begun`: a newer one is on its way."""
+    """The newest complete count. `at` None: there is none; `begun`: a newer one is in progress."""
 
     at: datetime | None
     begun: datetime | None
@@ -33,7 +33,7 @@ class ProgramCounts:
     largest: tuple[Mapping[str, Any], ...]
 
     def sums(self, state: str) -> list[tuple[str, int, int]]:
-        """Currency, actions and payout of what is in a state."""
+        """Currency, actions and payout in a state."""
         return [
             (currency, actions, payout) for name, currency, actions, payout in self.total.by_state() if name == state
         ]
@@ -60,7 +60,7 @@ def load_counts(context: PageContext) -> ProgramCounts:
 
 
 def partner_tally(context: PageContext, partner: str) -> tuple[datetime | None, Tally]:
-    """What one partner's actions came to, and when that was; whom the newest count does not know has nothing."""
+    """A partner's totals and their time; empty for partners not in the newest count."""
     rollups = rollup_store(context)
     found, summary = rollups.partner(partner), rollups.summary()
     newest = max([doc["at"] for doc in (found, summary) if doc], default="")
@@ -70,7 +70,7 @@ def partner_tally(context: PageContext, partner: str) -> tuple[datetime | None, 
 
 
 def recount(context: PageContext) -> Response:
-    """Count now, as far as a person waits for it; the clock goes on with the rest. Not more often than it is of use."""
+    """Start a count now, limited in frequency. The scheduler continues it if it takes too long."""
     now = context.hub.now()
     state = context.hub.state(context.program.id, "count")
     asked = state.get("asked")

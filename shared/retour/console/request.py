@@ -1,4 +1,4 @@
-"""Requests and responses of a browser in the events of the HTTP API (payload 2.0)."""
+"""A browser's requests and responses as events of the HTTP API (payload 2.0)."""
 
 import base64
 import binascii
@@ -26,7 +26,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Request:
-    """Header names are in lower case; a value that was given twice is the last one."""
+    """A request. Header names are in lower case; the last of repeated values counts."""
 
     method: str
     path: str
@@ -42,7 +42,7 @@ class Request:
 
     @property
     def wants_block(self) -> bool:
-        """Asked by htmx for one block and not for a page."""
+        """Whether htmx requested a block instead of a page."""
         return self.headers.get("hx-request") == "true"
 
     @cached_property
@@ -52,7 +52,7 @@ class Request:
         return dict(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
 
     def values(self, name: str) -> list[str]:
-        """Every value of a field that a form may have several of."""
+        """All values of a repeated form field."""
         found = parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True)
         return [value for key, value in found if key == name]
 
@@ -70,7 +70,7 @@ class Request:
 
     @cached_property
     def _parts(self) -> list[tuple[str, str | None, bytes]]:
-        """(field, file name, bytes) of a form with files; the bytes exactly as they were sent."""
+        """(field, file name, bytes) of a multipart form, with the exact bytes."""
         found: list[tuple[str, str | None, bytes]] = []
         boundary = self._boundary
         for part in (b"\r\n" + self.body).split(b"\r\n--" + boundary)[1:] if boundary else ():
@@ -120,7 +120,7 @@ def parse_request(event: Mapping[str, Any]) -> Request:
 
 @dataclass(frozen=True)
 class Response:
-    """`connects`: where the page's script may send to beside us."""
+    """`connects`: further origins the page's script may connect to."""
 
     status: int = 200
     body: bytes = b""
@@ -140,12 +140,12 @@ def json_response(value: Any, status: int = 200) -> Response:
 
 
 def redirect(path: str, *cookies: str) -> Response:
-    """After a change, and to where a thing has its address: 303."""
+    """303, after a change or to a canonical URL."""
     return Response(303, b"", {"location": path}, cookies)
 
 
 def download(name: str, body: bytes, media_type: str = "application/octet-stream") -> Response:
-    """A file for the disk, never for a browser to show."""
+    """A file as a download, never displayed by the browser."""
     from urllib.parse import quote
 
     headers = {
@@ -156,7 +156,7 @@ def download(name: str, body: bytes, media_type: str = "application/octet-stream
 
 
 def cookie(name: str, value: str, request: Request, seconds: int | None = None, hidden: bool = True) -> str:
-    """`hidden`: no script may read it. Sent along when somebody follows a link to us, never with a foreign form."""
+    """A cookie, SameSite=Lax. With `hidden` no script may read it."""
     parts = [f"{name}={value}", "Path=/", "SameSite=Lax"]
     parts += ["HttpOnly"] if hidden else []
     parts += ["Secure"] if request.is_secure else []
@@ -165,7 +165,7 @@ def cookie(name: str, value: str, request: Request, seconds: int | None = None, 
 
 
 def gateway_response(request: Request, response: Response, sign_in: str = "") -> dict[str, Any]:
-    """The answer as the HTTP API takes it, with the headers that every answer has. `sign_in`: where people log in."""
+    """The response for the HTTP API, with common headers. `sign_in` is the origin of the login service."""
     headers = {
         "content-security-policy": POLICY.format(
             sign_in=f" {sign_in}" if sign_in else "", connects=f" {response.connects}" if response.connects else ""

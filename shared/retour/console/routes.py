@@ -1,4 +1,4 @@
-"""The routes: which view serves which address, who may see it, and how errors are answered."""
+"""Routes: the view of each URL, the permission it needs, and error pages."""
 
 import logging
 import re
@@ -42,14 +42,14 @@ logger = logging.getLogger(__name__)
 View = Callable[[PageContext], Response]
 FORM_MAX = 64 * 1024
 NO_HUB = cast(Hub, None)
-"""Where there is none, only a page that asks for nothing is rendered."""
+"""Used for pages that need no hub."""
 UPLOADS_MAX = 5 * 1024 * 1024
 TYPES = {".css": "text/css", ".js": "text/javascript", ".txt": "text/plain", ".svg": "image/svg+xml"}
 
 
 @dataclass(frozen=True)
 class Route:
-    """`needs`: what a role must allow in the program of the path; empty for pages that anybody may ask for."""
+    """`needs` is the permission required in the path's program; empty for public pages."""
 
     method: str
     pattern: re.Pattern[str]
@@ -159,11 +159,11 @@ ROUTES = (
 
 UPLOAD_VIEWS = (send_file.take_upload, setup.mapping.edit, money.payments.confirm)
 DOORS = (sessions.come_in, sessions.log_in)
-"""Forms for who is not signed in yet."""
+"""Forms available before login."""
 
 
 def answer(hub: Hub, event: Mapping[str, Any], seconds: float = SECONDS) -> dict[str, Any]:
-    """The answer to one event of the HTTP API, within so many seconds."""
+    """Respond to an event of the HTTP API, within so many seconds."""
     request = parse_request(event)
     answered = gateway_response(request, respond(hub, request, seconds), oidc.login_origin(hub))
     return {**answered, "body": "", "isBase64Encoded": False} if request.method == "HEAD" else answered
@@ -195,7 +195,7 @@ def respond(hub: Hub, request: Request, seconds: float = SECONDS) -> Response:
 
 
 def failure(visit: PageContext, error: Exception) -> Response:
-    """A page that says whose fault it was, with a reference that finds the line of the log."""
+    """An error page with a reference that finds the log line."""
     logger.exception("page failed, reference %s", visit.reference)
     if is_unavailable(error):
         return unavailable(visit, visit.words.say("The store does not answer at the moment. Nothing was changed."))
@@ -209,7 +209,7 @@ def unavailable(visit: PageContext, said: str) -> Response:
 
 
 def answer_failure(event: Mapping[str, Any], error: Exception) -> dict[str, Any]:
-    """The same where not even the clients of the store could be built."""
+    """The same if not even the clients could be created."""
     request = parse_request(event)
     language = language_of(request.cookies.get("retour_language"), request.headers.get("accept-language", ""))
     visit = PageContext(NO_HUB, request, Words(language, "UTC", datetime.now(UTC)))
@@ -244,7 +244,7 @@ def dispatch(context: PageContext) -> Response:
 
 
 def run_view(context: PageContext, one: Route) -> Response:
-    """The view, once it is sure that this person may have it of this program."""
+    """Run a view after checking permissions."""
     request, person = context.request, context.person
     program_id = context.part.get("program")
     if (
@@ -271,7 +271,7 @@ def run_view(context: PageContext, one: Route) -> Response:
 
 
 def with_program(context: PageContext, program_id: str) -> PageContext:
-    """A foreign program and a missing one look the same."""
+    """The context with a program. Foreign and missing ones are not distinguished."""
     person = context.signed_in_person
     known = PROGRAM_ID.fullmatch(program_id) and any(grant.opens(program_id) for grant in person.grants)
     program = context.hub.programs.get(program_id) if known else None

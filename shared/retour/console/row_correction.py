@@ -18,15 +18,15 @@ from retour.views.documents import dry_run_document, result_document
 from retour.views.schemas import BatchAnswerDocument
 
 COLUMN_PREFIX = "c."
-"""What the fields of a row begin with in a form, so that a column may have any name."""
+"""Prefix of a row's form fields, so that columns may have any name."""
 FORMS_STATE = "console.forms"
 
 
 def row_page(context: PageContext) -> Response:
-    """The columns of one row as they were sent, to be changed."""
+    """The columns of a row as sent, for editing."""
     query = context.request.query
     header, found = load_row(context, query.get("place", ""))
-    # Where the order is not known yet, the inbox may have one that is called nearly the same.
+    # If the order is unknown, the inbox may have similar ones.
     nearly = {found.column: query["order"]} if query.get("order") and found.result.outcome is Outcome.WAITING else {}
     return render_row(
         context, row_values(context, header, found, {**found.sent.columns, **nearly}, refusal_by_column(context, found))
@@ -42,7 +42,7 @@ def render_row(context: PageContext, values: Mapping[str, Any], status: int = 20
 
 
 def open_row_values(context: PageContext, place: str) -> Mapping[str, Any]:
-    """What the row shows that is open in its list; nothing where it is not to be corrected."""
+    """The content of an expanded row; empty if it cannot be corrected."""
     try:
         header, found = load_row(context, place)
     except RequestError:
@@ -51,7 +51,7 @@ def open_row_values(context: PageContext, place: str) -> Mapping[str, Any]:
 
 
 def refusal_by_column(context: PageContext, found: FaultyRow) -> dict[str, str]:
-    """Why it was refused, under the column that is at fault."""
+    """The reason of refusal under the column at fault."""
     return {found.column: str(result_document(found.result, context.words.language)["explanation"])}
 
 
@@ -81,7 +81,7 @@ def row_values(
 
 
 def send_correction(context: PageContext) -> Response:
-    """What was typed, read as its source reads it; sent, unless it would be refused again."""
+    """Send the corrected row, unless it would be refused again."""
     form = context.request.form
     header, found = load_row(context, form.get("place", ""))
     typed = {name.removeprefix(COLUMN_PREFIX): form[name] for name in form if name.startswith(COLUMN_PREFIX)}
@@ -120,7 +120,7 @@ def preview_document(context: PageContext, header: DeliveryHeader, change: Corre
 
 
 def send_once(context: PageContext, header: DeliveryHeader, change: Correction) -> str:
-    """The id of the delivery that a correction became. A form that is sent twice is carried out once."""
+    """Send a correction and return its delivery id. Repeating the form has no effect."""
     said = "\0".join((header.delivery.id, repr(change)))
     once = Once(context.hub.state(context.program.id, FORMS_STATE), context.command_context.key, said)
     return str(once.answer(lambda: corrections.correct(context.command_context, header, change).delivery.id))
@@ -129,7 +129,7 @@ def send_once(context: PageContext, header: DeliveryHeader, change: Correction) 
 def errors_by_column(
     context: PageContext, header: DeliveryHeader, found: FaultyRow, preview: BatchAnswerDocument
 ) -> dict[str, str]:
-    """By column, what a correction would be refused for."""
+    """Reasons by column why a correction would be refused."""
     if preview["state"] == "refused":
         return {"": str(preview.get("explanation", ""))}
     refused = [one for one in preview["outcomes"] if one["outcome"] == "refused"]
@@ -138,7 +138,7 @@ def errors_by_column(
 
 
 def replace_value(context: PageContext) -> Response:
-    """One value for another in every refused row that has it: first what that comes to, then, confirmed, done."""
+    """Replace a value in all refused rows: preview first, then send."""
     form, batch = context.request.form, context.part["batch"]
     rule = {name: form.get(name, "") for name in ("column", "from", "to", "code")}
     wrong = "" if rule["to"].strip() else context.words.say("Enter the new value.")

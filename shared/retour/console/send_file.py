@@ -34,7 +34,7 @@ DRY_RUNS_STATE = "console.dry-runs"
 
 
 def upload_form(context: PageContext, wrong: str = "", status: int = 200) -> Response:
-    """Its script puts a larger file to the address it is given, which is not ours."""
+    """The form. Its script uploads large files to a pre-signed URL."""
     shown = context.render(
         "send.html", status, wrong=wrong, sources=file_sources(context), most=FILE_MAX, largest=UPLOAD_BYTES_MAX
     )
@@ -42,7 +42,7 @@ def upload_form(context: PageContext, wrong: str = "", status: int = 200) -> Res
 
 
 def file_sources(context: PageContext) -> list[str]:
-    """Whose mapping may read a file."""
+    """The sources whose mapping may read a file."""
     return [name for name, source in context.program.sources.items() if source.kind in ("", "standard")]
 
 
@@ -51,7 +51,7 @@ def dry_run_store(context: PageContext) -> SourceState:
 
 
 def take_upload(context: PageContext) -> Response:
-    """Keep the file for a day, and show what it would do."""
+    """Store a file for a day and show its dry run."""
     say, upload = context.words.say, context.request.uploads.get("file")
     source = context.request.form.get("source", "")
     if upload is None or not upload.name or not upload.body:
@@ -71,7 +71,7 @@ def take_upload(context: PageContext) -> Response:
 
 
 def upload_address(context: PageContext) -> Response:
-    """Where a file is put that is too large to come by here, and the page that shows it then."""
+    """A pre-signed URL for a large file, and the page that shows it afterwards."""
     asked, say = context.request.form, context.words.say
     source, size = asked.get("source", ""), asked.get("size", "")
     named = check_name(context, asked.get("name", ""), source)
@@ -87,7 +87,7 @@ def upload_address(context: PageContext) -> Response:
 
 @dataclass(frozen=True)
 class CheckedName:
-    """A file's name as it is kept; or what is wrong with it, or with its source."""
+    """A safe file name, or what is wrong with it or its source."""
 
     name: str
     wrong: str = ""
@@ -103,7 +103,7 @@ def check_name(context: PageContext, name: str, source: str) -> CheckedName:
 
 
 def create_dry_run(context: PageContext, name: str, source: str) -> tuple[str, dict[str, Any]]:
-    """A dry run that is kept for a day: its id, and where its file lies or will lie."""
+    """Create a dry run stored for a day. Returns its id and where its file is or will be."""
     run = secrets.token_urlsafe(12).replace("-", "x").replace("_", "y")
     ends = format_instant(context.hub.real_now() + timedelta(hours=KEPT_HOURS))
     key = f"raw/{context.program.id}/dry-run-{run}"
@@ -120,7 +120,7 @@ def load_dry_run(context: PageContext) -> dict[str, Any]:
 
 
 def stored_size(context: PageContext, doc: dict[str, Any]) -> int:
-    """Of the kept file; an upload that did not come to its end is none."""
+    """The size of the stored file; raises if the upload was not completed."""
     try:
         return context.hub.inbox.size(doc["key"])
     except KeyError:
@@ -137,7 +137,7 @@ def dry_run_page(context: PageContext) -> Response:
 
 
 def start_large_dry_run(context: PageContext, run: str, doc: dict[str, Any]) -> Response:
-    """A file of many rows is rehearsed as large files are taken in; its page follows that."""
+    """Simulate a file with many rows as a large file, and follow it on its page."""
     if "rehearsal" not in doc:
         source, size = choose_source(context.program, doc["source"] or None), stored_size(context, doc)
         command = replace(context.command_context, key="")
@@ -147,7 +147,7 @@ def start_large_dry_run(context: PageContext, run: str, doc: dict[str, Any]) -> 
 
 
 def render_large(context: PageContext, doc: dict[str, Any], size: int) -> Response:
-    """How far the dry run of a large file has come, and what it came to."""
+    """The progress and result of a large dry run."""
     header = context.reader.deliveries.get(doc.get("rehearsal", ""))
     document = batch_detail(replace(context.reader, program=context.localized_program), header) if header else None
     answer = context.render(
@@ -194,7 +194,7 @@ def render_dry_run(context: PageContext, doc: dict[str, Any], body: bytes, chang
 
 
 def build_delivery(context: PageContext, doc: dict[str, Any], body: bytes) -> tuple[Delivery, Source]:
-    """What sending it would make of it."""
+    """The delivery this file would become."""
     source = choose_source(context.program, doc["source"] or None)
     command = replace(context.command_context, key="")
     delivery = commands.build_delivery(command, body, source.name, DeliveryKind.FILE)
@@ -202,7 +202,7 @@ def build_delivery(context: PageContext, doc: dict[str, Any], body: bytes) -> tu
 
 
 def fingerprint(results: Sequence[Result]) -> str:
-    """What a dry run came to, so that it shows when it comes to something else by the time it is applied."""
+    """A hash of a dry run's results, to detect differences when it is applied."""
     import hashlib
 
     said = [(one.place, one.outcome, one.effect and (one.effect.payout_before, one.effect.payout_after))
@@ -211,7 +211,7 @@ def fingerprint(results: Sequence[Result]) -> str:
 
 
 def apply_dry_run(context: PageContext) -> Response:
-    """Sent as a delivery like every other, unless it would do something else than was shown."""
+    """Send the file for real, unless the result would differ from what was shown."""
     doc, run = load_dry_run(context), context.part["run"]
     if context.request.form.get("step") == "look":
         return start_large_dry_run(context, run, doc)

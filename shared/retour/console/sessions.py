@@ -1,4 +1,4 @@
-"""Sign in by a one-time link or the sign-in service, sign out, and the cookies of a browser."""
+"""Login by link or login service, logout, and cookies."""
 
 from urllib.parse import quote, unquote
 
@@ -20,13 +20,13 @@ from retour.console.words import LANGUAGES
 YEAR = 365 * 86400
 ROWS = ("comfortable", "compact")
 BACK_COOKIE = "retour_back"
-"""Where somebody wanted to go who has to sign in first: a link that is opened beside the page knows nothing of it."""
+"""The page requested before the login, for links opened in other tabs."""
 BACK_SECONDS = 900
 BACK_CHARS_MAX = 1_500
 
 
 def sign_in(context: PageContext) -> Response:
-    """The door. A link that was followed, or looked at by a program on its way, is not used by that."""
+    """The login page. Opening a link does not use it, since programs preview links too."""
     token = context.request.query.get("token")
     if token is None:
         return sign_in_page(context)
@@ -37,7 +37,7 @@ def sign_in(context: PageContext) -> Response:
 
 
 def come_in(context: PageContext) -> Response:
-    """Somebody comes in by a link, with a button of ours."""
+    """Use a login link, by a form of ours."""
     context.check_origin()
     browser = context.request.headers.get("user-agent", "")
     found = redeem_link(context.hub, context.request.form.get("token", ""), browser)
@@ -55,7 +55,7 @@ def refuse_link(context: PageContext, found: LinkUsed | None) -> Response:
 
 
 def start_session(context: PageContext, session: str, path: str = "") -> Response:
-    """Signed in, and back to where somebody wanted to go, by whichever door they came."""
+    """Start a session and redirect to the page originally requested."""
     request = context.request
     return redirect(
         path or wanted_page(context),
@@ -65,7 +65,7 @@ def start_session(context: PageContext, session: str, path: str = "") -> Respons
 
 
 def wanted_page(context: PageContext) -> str:
-    """Where a browser wanted to go before it was asked to sign in."""
+    """The page requested before the login."""
     query = context.request.query
     return local_path(query.get("back") or unquote(context.request.cookies.get(BACK_COOKIE, "")))
 
@@ -91,7 +91,7 @@ def sign_in_page(
 
 
 def ask_to_sign_in(context: PageContext) -> Response:
-    """Sign in first. Nothing that was sent is done; the browser keeps the form, and goes back to it."""
+    """Require login. A submitted form is not processed; the browser keeps it and returns to it."""
     if context.request.method != "POST":
         path = quote(context.here(), safe="")
         kept = cookie(BACK_COOKIE, path, context.request, BACK_SECONDS) if len(path) <= BACK_CHARS_MAX else ""
@@ -122,17 +122,17 @@ def preferences(context: PageContext) -> Response:
 
 
 def keys_page(context: PageContext) -> Response:
-    """What single keys do, and how to turn them off."""
+    """The keyboard shortcuts, and how to turn them off."""
     return context.render("keys_page.html") if context.person else ask_to_sign_in(context)
 
 
 def local_path(path: str) -> str:
-    """Only ever to an address of ours."""
+    """A path on our own origin only."""
     ours = path.startswith(("/console/", "/my/")) and not path.startswith("//") and path.isprintable()
     return path if ours and "\\" not in path else "/console"
 
 
-# The sign-in service
+# Login service
 
 
 def log_in(context: PageContext) -> Response:
@@ -147,7 +147,7 @@ def log_in(context: PageContext) -> Response:
 
 
 def callback(context: PageContext) -> Response:
-    """Back from the sign-in service: the one GET that begins a session, as its protocol has it."""
+    """Return from the login service: the only GET that starts a session, as the protocol requires."""
     query = context.request.query
     found = oidc.finish_login(context.hub, context.request.address, query, context.request.cookies.get(oidc.COOKIE, ""))
     if isinstance(found, oidc.LoginFailure):

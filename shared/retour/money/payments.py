@@ -1,4 +1,4 @@
-"""What can be paid now: statements that nobody paid, by the accounts, treatments and terms as they stand."""
+"""What can be paid now: unpaid statements, with current accounts, treatments and terms."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -29,9 +29,9 @@ from retour.store.statements import Statements
 Document = dict[str, Any]
 ACCOUNT_WAIT_HOURS = 72
 FREE = (None, PaymentState.FAILED.value)
-"""How the payment of a statement stands that nobody paid or is paying."""
+"""Payment states of a statement that is neither paid nor in payment."""
 ALARM = "alarm"
-"""The list of what came in time and showed up after its action was final: until it is settled nothing of it is paid."""
+"""Kind of case for records in time that came after their action was final. Such actions are not paid."""
 
 
 def current_document(ports: ReadPorts, program: Program) -> Mapping[str, Any]:
@@ -39,7 +39,7 @@ def current_document(ports: ReadPorts, program: Program) -> Mapping[str, Any]:
 
 
 def proposal(ports: ReadPorts, program: Program, day: date, group: str = "", partners: Iterable[str] = ()) -> Proposal:
-    """What would be paid on a day; of one group or of some partners, where they are named."""
+    """What would be paid on a day, optionally of one group or some partners."""
     named = set(partners)
     found = [one for one in unpaid(ports, program) if group in ("", one.group) and (not named or one.partner in named)]
     return propose(found, payees(ports, program), program.currency, day, ports.now())
@@ -57,7 +57,7 @@ def payees(ports: ReadPorts, program: Program) -> Payees:
 
 
 def unpaid(ports: ReadPorts, program: Program) -> Iterator[Unpaid]:
-    """Every statement that nobody paid or is paying, the newest first, with what its actions still wait for."""
+    """Every statement neither paid nor in payment, newest first, with what its actions still wait for."""
     kept, payments = statements_of(ports, program), ports.payments(program.id)
     document, held = current_document(ports, program), actions_on_hold(ports, program)
     standing = payments.all_statements()
@@ -97,7 +97,7 @@ def unpaid(ports: ReadPorts, program: Program) -> Iterator[Unpaid]:
 
 
 def lines_of_run(kept: Statements, run: str) -> dict[str, list[Payout]]:
-    """Every line of the statements of a run, by partner."""
+    """The lines of a run's statements by partner."""
     return {partner: [payout_from(line, partner) for line in lines] for partner, lines in kept.lines_of_run(run)}
 
 
@@ -106,7 +106,7 @@ def actions_on_hold(ports: ReadPorts, program: Program) -> set[str]:
 
 
 def proposal_body(found: Proposal) -> Document:
-    """The act of proposing it: everything that the batch is."""
+    """The act that proposes a batch, with its full content."""
     return {
         "act": "propose",
         "batch": found.id,
@@ -126,7 +126,7 @@ def proposal_body(found: Proposal) -> Document:
 def changed_since(
     ports: ReadPorts, program: Program, day: date, batch: list[Transfer]
 ) -> list[tuple[Transfer, str, Document]]:
-    """The transfers of a proposal that would not be paid so any more, each with the code of why and its details."""
+    """The transfers of a proposal that would not be paid unchanged, with codes and values of the reasons."""
     now = proposal(ports, program, day, partners={one.partner for one in batch})
     why = {f"{one.group}#{one.partner}": (one.why.value, dict(one.details)) for one in now.left_out}
     return [(one, *why.get(one.name, ("PAYMENT_CHANGED", {"partner": one.partner})))
@@ -134,7 +134,7 @@ def changed_since(
 
 
 def payment_of_statement(ports: ReadPorts, program: Program, statement: str) -> Document | None:
-    """Where the payment of a statement stands; None: it was in no batch that was approved."""
+    """The payment of a statement; None if it is in no approved batch."""
     return ports.payments(program.id).statement(statement)
 
 
@@ -143,7 +143,7 @@ def is_paid_at(doc: Document | None) -> bool:
 
 
 def execution_day(program_document: Mapping[str, Any], group: str, day: date) -> date:
-    """When the bank is asked to pay: on a banking day, where the group says of which country."""
+    """The execution day requested from the bank, a banking day if the group has a country."""
     from retour.domain.funding.banking_days import next_banking_day
 
     found = next((one for one in parse_groups(program_document) if one.name == group), None)

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 @cache
 def funding_presets() -> Mapping[str, Mapping[str, str | int]]:
-    """Figures by name, as `asked.policy_of` reads them."""
+    """Named figures, in the form read by `asked.policy_of`."""
     found: dict[str, Mapping[str, str | int]] = json.loads(
         files("retour.money").joinpath("presets.json").read_text("utf-8")
     )

@@ -37,17 +37,17 @@ from retour.store.statements import Statements
 
 Document = dict[str, Any]
 Line = list[Any]
-"""A payout as a statement keeps it, without what is its partner's: see `line_of`."""
+"""A payout as stored in a statement, without its partner: see `line_of`."""
 AT_ONCE = 1_000
 LOOKED_MAX = 5_000
-"""Actions looked at to say what the next statements would hold."""
+"""Actions read for the forecast of the next statements."""
 DUE_AT_ONCE = 200
-"""Actions that are not final yet, looked at to know whether they count for a statement."""
+"""Actions not final yet that are read at once."""
 LOOKED_EVERY = 100
-"""Partners between two notes of how far a run has looked."""
+"""Partners between two saves of a run's position."""
 MARK_LAG = timedelta(hours=1)
 NOTE = "statements"
-"""The note of a program of which day and version all statements are made: the versions need not be read again."""
+"""State key of a program: the day and version up to which all statements are issued."""
 
 log = logging.getLogger(__name__)
 
@@ -58,18 +58,18 @@ def statements_of(ports: ReadPorts, program: Program) -> Statements:
 
 
 def billing(ports: ReadPorts, program: Program, draft: Mapping[str, Any] | None = None) -> Billing:
-    """What the versions of a program say; `draft`: as if that document were applied now."""
+    """The billing of a program's versions; with `draft`, as if that document were applied now."""
     versions = [(parse_instant(one.recorded_at), one.document) for one in reversed(ports.programs.versions(program.id))]
     if draft is not None:
         versions.append((ports.now(), draft))
     return billing_of(versions, program.time_zone)
 
 
-# Made
+# Issuing
 
 
 def issue(ports: ReadPorts, program: Program, has_time: Callable[[], bool] = lambda: True) -> int:
-    """Make the statements of every day that has come, as far as the time allows; how many runs were ended."""
+    """Issue the statements of every due day, as far as the time allows. Returns the number of completed runs."""
     today = local_day(ports.now(), program.time_zone)
     note, whole = ports.state(program.id, ""), {"day": today.isoformat(), "version": program.version}
     if note.get(NOTE) == whole:
@@ -96,8 +96,10 @@ def last_run(progress: Mapping[str, Any]) -> tuple[date, str] | None:
 
 
 def is_final(ports: ReadPorts, program: Program, until: datetime) -> bool:
-    """Whether nothing that counts up to a moment can still come or become final; what is held for a person keeps that
-    back only so long as it does at the fence."""
+    """Whether nothing that counts by a time can still arrive or become final.
+
+    Held deliveries delay this only as long as they delay the fence.
+    """
     now, ledger = ports.now(), ports.ledger(program)
     water = ports.deliveries(program.id).low_water()
     if water.holds_back(until, now, timedelta(hours=program.hold_at_lock_hours)):
@@ -120,14 +122,14 @@ class Run:
         self.ledger: TableLedger = ports.ledger(program)
 
     def go_on(self, progress: Document, has_time: Callable[[], bool]) -> bool:
-        """As far as the time allows; whether the run is ended."""
+        """Continue as far as the time allows. Returns whether the run is complete."""
         begun = self.kept.begin(self.name, {"at": format_instant(self.ports.now())})
         if not self.draft(has_time):
             return False
         return self.number(progress, begun["at"], has_time)
 
     def draft(self, has_time: Callable[[], bool]) -> bool:
-        """Each partner's statement, without its number."""
+        """Save each partner's statement without its number."""
         looked = self.kept.run_position(self.name)
         unlooked = ((partner, months) for partner, months in partner_months(self.ledger) if partner > looked)
         for number, (partner, months) in enumerate(unlooked, 1):
@@ -151,15 +153,17 @@ class Run:
         return statement(self.billing, self.group, self.day, partner, payouts, self.program.currency, stated, late)
 
     def stated_before(self, partner: str) -> Iterator[Document]:
-        """The heads of the partner's statements in this group before this day, the newest first."""
+        """The partner's earlier statements in this group, newest first."""
         for day, group, id_ in self.kept.of_partner(partner):
             doc = self.kept.get(id_) if group == self.group and day < self.day.isoformat() else None
             if doc is not None:
                 yield doc
 
     def missed_actions(self, before: Iterator[Document], since: datetime, payouts: Iterable[Payout]) -> frozenset[str]:
-        """What counts for a statement before and is on none: it became final only after that was made, since its report
-        had been held for longer than a statement waits."""
+        """Actions that count for an earlier statement but are on none.
+
+        They became final after it was issued, because their report was held longer than a statement waits.
+        """
         last = next(before)
         looked = parse_instant(last["issued_at"]) - MARK_LAG
         found = {one.action for one in payouts if one.counts_at <= since and one.final > looked}
@@ -189,12 +193,12 @@ class Run:
 
 
 def id_of(day: date, number: str) -> str:
-    """A statement's public id: it carries its day, so that it finds itself."""
+    """A statement's public id. It contains its day, so the statement is found by id alone."""
     return f"{day}~{number}"
 
 
 def partner_months(ledger: TableLedger) -> Iterator[tuple[str, dict[str, datetime]]]:
-    """Every partner that has final actions, by name, with the months of its events and when the last became final."""
+    """All partners with final actions, by name, with their event months and when the last action became final."""
     marks = RollUps(ledger.client, ledger.table, ledger.program).marks()
     named = sorted(
         (partner, month, at) for (month, _, partner), at in ((n.partition("#"), at) for n, at in marks.items())
@@ -204,8 +208,10 @@ def partner_months(ledger: TableLedger) -> Iterator[tuple[str, dict[str, datetim
 
 
 def moving(months: Mapping[str, datetime], since: datetime) -> list[str]:
-    """The months that may hold what counts after a moment: that became final after it, and a month's mark is no older
-    than the beginning of the run that made its last action final."""
+    """The months that may contain payouts that count after a time.
+
+    A month's mark is at least as late as the start of the run that made its last action final.
+    """
     return [month for month, last_final in months.items() if last_final >= since - MARK_LAG]
 
 
@@ -219,7 +225,7 @@ def final_payouts(ledger: TableLedger, partner: str, months: list[str]) -> Itera
 
 
 def contract(ledger: TableLedger, number: int) -> Contract:
-    """Also one that was recorded since the program was read."""
+    """A contract version, including those recorded since the program was read."""
     if number > len(ledger.contracts) and ledger.newest is not None:
         ledger.contracts = ledger.newest()
     return ledger.contracts[number - 1]
@@ -246,7 +252,7 @@ def payout_of(one: bulk.ListedAction, terms: Contract) -> Payout:
     )
 
 
-# As they are kept
+# Stored form
 
 
 def head_document(made: Statement) -> Document:
@@ -264,7 +270,7 @@ def head_document(made: Statement) -> Document:
 
 
 def line_of(one: Payout) -> Line:
-    """What is read for years: add at the end, never change a place."""
+    """The stored form, read for years: append fields, never move one."""
     times = (format_instant(one.event_time), format_instant(one.locks_at), format_instant(one.reported_at))
     return [one.action, one.order_id, one.event_type, one.contract, *times, one.amount, one.currency, str(one.rate),
             one.payout, int(one.is_reversed)]  # fmt: skip
@@ -291,16 +297,18 @@ def payout_from(line: Line, partner: str) -> Payout:
 
 
 def payouts_on(kept: Statements, doc: Mapping[str, Any]) -> Iterator[Payout]:
-    """The lines of a statement that was made."""
+    """The lines of an issued statement."""
     return (payout_from(line, doc["partner"]) for line in kept.lines(doc["run"], doc["partner"]))
 
 
-# To come
+# Forecast
 
 
 def forecast(ports: ReadPorts, program: Program, draft: Mapping[str, Any] | None = None) -> tuple[list[Coming], bool]:
-    """The next two statement days of each group with what they would hold as it stands, and whether all that counts for
-    them was looked at. `draft`: as if that document were applied now. Without billing groups, as `default` would be."""
+    """The next two statement days of each group with their current content, and whether everything was read.
+
+    `draft`: as if that document were applied now. Without billing groups, the forecast is for `default`.
+    """
     found = billing(ports, program, draft)
     is_asked = found.begins is None
     if is_asked:
@@ -320,7 +328,7 @@ def forecast(ports: ReadPorts, program: Program, draft: Mapping[str, Any] | None
 def coming_payouts(
     ports: ReadPorts, program: Program, found: Billing, stated: Mapping[str, date]
 ) -> Iterator[tuple[Payout, str]]:
-    """What is final and perhaps on no statement yet, then what locks later, with the state it is in."""
+    """Final payouts that may not be stated yet, then those that lock later, each with its state."""
     ledger, now = ports.ledger(program), ports.now()
     oldest = min((start_of_day(day, 0, program.time_zone) for day in stated.values()), default=found.begins)
     assert oldest is not None

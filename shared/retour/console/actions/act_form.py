@@ -1,4 +1,4 @@
-"""Acts on one action: previewed while typing, carried out at once if still possible."""
+"""Acts on one action: previewed while typing, performed if still possible."""
 
 import re
 from collections.abc import Mapping
@@ -43,14 +43,14 @@ FIELD_AT_FAULT = {
     "FIELD_NEEDED": "partner",
     "SAME_PARTNER": "partner",
 }
-"""The field of a form that a refusal speaks of."""
+"""The form field a refusal is about."""
 DECIMAL_COMMA = re.compile(r"\d+,\d{1,2}", re.ASCII)
 ITEM_FIELD = re.compile(r"(quantity|amount)\.(.+)", re.ASCII)
 FoundAction = tuple[Order, Action, ActionHead]
 
 
 def preview_block(context: PageContext) -> Response:
-    """What the act would come to, before it is done. htmx asks for this block while somebody types."""
+    """Preview the act. htmx requests this block while somebody types."""
     action_id, act, given = parse_form(context)
     rehearsal, wrong = dry_run(context, find_action(context, action_id), act, given)
     if context.request.wants_block:
@@ -59,7 +59,7 @@ def preview_block(context: PageContext) -> Response:
 
 
 def decide(context: PageContext) -> Response:
-    """Done at once if it still can be; a lost race and what is refused come back with everything that was typed."""
+    """Perform the act. After a conflict or a refusal the form is shown again with its values."""
     action_id, act, given = parse_form(context)
     found = find_action(context, action_id)
     seen = context.request.form.get("seen", "")
@@ -84,13 +84,13 @@ def decide(context: PageContext) -> Response:
 
 
 def redirect_back(context: PageContext, action_id: str, record_id: str) -> Response:
-    """Back to where the form was, which tells of it."""
+    """Redirect to the page of the form, which confirms the act."""
     back = context.request.form.get("back", "")
     return redirect(toast.with_toast(local_path(back) if back else detail.action_url(context, action_id), record_id))
 
 
 def is_of_this_form(context: PageContext, record: ModificationDocument) -> bool:
-    """A double click: what is newer came from the very same form."""
+    """Whether the newer record came from the same form, by a double click."""
     reference, form = record["reference"] or "", context.request.form.get("form", "")
     return bool(form) and reference.partition("#")[0] == form
 
@@ -102,7 +102,7 @@ def find_action(context: PageContext, action_id: str) -> FoundAction:
     return found
 
 
-# What is asked
+# Form values
 
 
 def parse_form(context: PageContext) -> tuple[str, str, dict[str, str]]:
@@ -116,7 +116,7 @@ def parse_form(context: PageContext) -> tuple[str, str, dict[str, str]]:
 
 
 def act_values(context: PageContext, found: FoundAction, act: str, given: Mapping[str, str]) -> ActValues:
-    """What was filled in: of items only those that were given another quantity or amount than they have."""
+    """The submitted values; of items only those whose quantity or amount was changed."""
     said = acts.as_values({name: value for name, value in given.items() if name in FIELDS})
     if act != "modify" or "change" in said:
         return said
@@ -135,7 +135,7 @@ def act_values(context: PageContext, found: FoundAction, act: str, given: Mappin
 
 
 def parse_amount(context: PageContext, typed: str | None) -> str | None:
-    """An amount as the reader's language writes it; what could be read in two ways is left for the core to refuse."""
+    """An amount in the reader's number format. Ambiguous text is left for the core to refuse."""
     if typed is not None and context.words.language != "en" and DECIMAL_COMMA.fullmatch(typed):
         return typed.replace(",", ".")
     return typed
@@ -157,7 +157,7 @@ def dry_run(
 
 
 def form_errors(context: PageContext, refused: RequestError) -> dict[str, str]:
-    """The field a refusal speaks of, and what is wrong with it."""
+    """The refusal's message under the form field it is about."""
     say = context.words.say
     known = {
         "REASON_NEEDED": say("Choose a reason."),
@@ -168,11 +168,11 @@ def form_errors(context: PageContext, refused: RequestError) -> dict[str, str]:
     return {FIELD_AT_FAULT.get(refused.code, "form"): known.get(refused.code, context.explain(refused))}
 
 
-# A lost race
+# Conflicts
 
 
 def newer_records(context: PageContext, found: FoundAction, version: int) -> list[ModificationDocument]:
-    """The latest changes, as many as writes were missed."""
+    """The latest changes, as many as the form missed."""
     order, _, head = found
     records = [record for entry in missed_entries(head, version) if (record := order.record(entry.id)) is not None]
     return [documents.modification_document(order, record, context.localized_program) for record in records]
@@ -185,7 +185,7 @@ def missed_entries(head: ActionHead, version: int) -> Any:
 def differences(
     context: PageContext, found: FoundAction, version: int, given: Mapping[str, str]
 ) -> list[tuple[str, str, str, str]]:
-    """What you saw, what is now, and what you typed."""
+    """What was shown, what is stored now, and what was typed."""
     order, action, head = found
     entries = missed_entries(head, version)
     if not entries:

@@ -25,16 +25,18 @@ from retour.views.schemas import ActionLineDocument
 PAGE = 50
 ID_COLUMNS = ("id", "order_id")
 LAST_DAY_FILTERS = {"open_from": ("locks_after", 1), "open_to": ("locks_before", 2)}
-"""Of the last day on which an action can change: the bound of its lock, and how many days after that day it is. What
-can change until the end of the 9th locks at the first instant of the 10th, which is before the 11th."""
+"""Filters by the last day for changes: the bound of its lock, and the days between the two.
+
+What can change until the end of the 9th locks at the first instant of the 10th, which is before the 11th.
+"""
 OPEN_STATE = "open"
-"""Chosen as a state: everything that can change."""
+"""State filter for everything that can change."""
 FINAL_STATES = (LifecycleState.LOCKED, LifecycleState.PAID)
 
 
 @dataclass(frozen=True)
 class Column:
-    """`fields` are what a file says of it; without `key`, of what heads say, it cannot be sorted by."""
+    """A column. `fields` are its values in an export; without `key` it cannot be sorted by."""
 
     name: str
     title: str
@@ -47,7 +49,7 @@ class Column:
 
 
 def column(name: str, title: str, *fields: str, number: bool = False) -> Column:
-    """One that is sorted by the first of its fields."""
+    """A column sorted by its first field."""
     return Column(name, title, fields or (name,), (fields or (name,))[0], number)
 
 
@@ -79,8 +81,7 @@ DEFAULT_COLUMNS_WITH_TYPE = ("partner", "event_type", *DEFAULT_COLUMNS[1:])
 
 @dataclass(frozen=True)
 class ActionTable:
-    """`by`: the column the lines are sorted by, `-` before it for downwards; `unsorted`: one that was asked for in
-    vain, since too many would have to be looked at."""
+    """`by` is the sort column, with `-` for descending; `unsorted` one that was requested but has too many matches."""
 
     lines: Sequence[Document]
     by: str
@@ -92,7 +93,7 @@ class ActionTable:
 
 @dataclass(frozen=True)
 class FilterChip:
-    """A filter in force, the address without it, and the one that leaves out what it means, where there is one."""
+    """An active filter, the URL without it, and the URL that excludes its value, if there is one."""
 
     text: str
     without: str
@@ -130,11 +131,11 @@ def index(context: PageContext) -> Response:
     )
 
 
-# Which, in which order
+# Filters and sorting
 
 
 def filters_in_query(context: PageContext) -> dict[str, str]:
-    """The filters of this address."""
+    """The filters in the URL."""
     query = context.request.query
     names = (*action_search.FILTER_NAMES, *LAST_DAY_FILTERS)
     found = {name: query[name].strip() for name in names if query.get(name, "").strip()}
@@ -142,7 +143,7 @@ def filters_in_query(context: PageContext) -> dict[str, str]:
 
 
 def search_filters(context: PageContext) -> dict[str, str]:
-    """The filters of this address as the index knows them: last days as the instants at which their actions lock."""
+    """The filters for the index, with last days converted to lock instants."""
     found = filters_in_query(context)
     for name, (bound, days) in LAST_DAY_FILTERS.items():
         if day := found.pop(name, ""):
@@ -156,7 +157,7 @@ def search_filters(context: PageContext) -> dict[str, str]:
 
 
 def is_open_only(context: PageContext) -> bool:
-    """Whether only what can change is meant: without another choice it is."""
+    """Whether only open actions are shown, which is the default."""
     query = context.request.query
     if query.get("state") == OPEN_STATE:
         return True
@@ -176,7 +177,7 @@ def parse_filter(context: PageContext) -> ActionFilter:
 
 
 def load_table(context: PageContext, filter_: ActionFilter) -> ActionTable:
-    """By the index where it knows the order; else sorted here, if all that match can be looked at for one page."""
+    """A page of actions, sorted by the index if possible; otherwise sorted here if there are few enough matches."""
     hub, reader, query = context.hub, context.reader, context.request.query
     if filter_.order_id is not None:
         return ActionTable(
@@ -206,7 +207,7 @@ def load_table(context: PageContext, filter_: ActionFilter) -> ActionTable:
 
 
 def sort_table(context: PageContext, heads: list[Document], sort: str) -> ActionTable:
-    """One page of them; what has nothing to sort by comes last."""
+    """A page sorted here. Actions without a value come last."""
     by = BY_NAME[sort.removeprefix("-")]
     there = [head for head in heads if head[by.key] is not None]
     there.sort(key=lambda head: (by.sort_value(head), head["id"]), reverse=sort.startswith("-"))
@@ -220,7 +221,7 @@ def sort_table(context: PageContext, heads: list[Document], sort: str) -> Action
 
 
 def flatten_line(line: ActionLineDocument) -> Document:
-    """A line with the particulars of its last change beside its own."""
+    """A line with the fields of its last change added."""
     last: Mapping[str, Any] = line.get("last_change") or {}
     return {
         **line,
@@ -233,12 +234,12 @@ def flatten_line(line: ActionLineDocument) -> Document:
 
 
 def open_row_values(context: PageContext, lines: Sequence[Document]) -> Mapping[str, Any]:
-    """What the one row that is open in place shows."""
+    """The content of the row that is expanded."""
     asked = context.request.query.get("open", "")
     return single.brief_values(context, asked) if any(line["id"] == asked for line in lines) else {}
 
 
-# Filters and columns, as the page offers them
+# Filters and columns on the page
 
 
 def filter_chips(context: PageContext) -> list[FilterChip]:
@@ -270,17 +271,17 @@ def filter_value_text(context: PageContext, name: str, value: str) -> str:
 
 
 def with_filters(context: PageContext, **changes: str | None) -> str:
-    """This list with other filters, from its beginning."""
+    """The URL of the list with other filters, from its first page."""
     return relative_url(context, **{"cursor": None, "from": None, "open": None, **changes})
 
 
 def with_open_row(context: PageContext, action_id: str) -> str:
-    """This very page with one row open."""
+    """The URL of this page with a row expanded."""
     return relative_url(context, open=action_id)
 
 
 def relative_url(context: PageContext, **changes: str | None) -> str:
-    """Without the path, which every link of a long table would repeat."""
+    """Without the path, which would be repeated in every link of a long table."""
     path = context.request.path
     return context.here(**{"told": None, **changes})[len(path) :] or path
 
@@ -290,14 +291,14 @@ def with_only(context: PageContext, name: str, value: str) -> str:
 
 
 def without_value(context: PageContext, name: str, value: str) -> str:
-    """This list without one more value."""
+    """The URL of this list excluding another value."""
     before = context.request.query.get(f"not_{name}", "")
     escaped = value.replace("%", "%25").replace(",", "%2C")
     return with_filters(context, **{name: None, f"not_{name}": f"{before},{escaped}" if before else escaped})
 
 
 def selected_columns(context: PageContext) -> list[Column]:
-    """The columns of this address, in the order in which they stand on the page; the order's number always."""
+    """The columns selected in the URL, in page order; the order number is always included."""
     asked = context.request.query.get("cols")
     if asked is None:
         names: Sequence[str] = DEFAULT_COLUMNS_WITH_TYPE if len(context.program.event_types) > 1 else DEFAULT_COLUMNS
@@ -307,17 +308,17 @@ def selected_columns(context: PageContext) -> list[Column]:
 
 
 def url_with_columns(context: PageContext) -> str:
-    """The address of this list with the columns that were ticked."""
+    """The URL of this list with the ticked columns."""
     ticked = [one.name for one in COLUMNS if context.request.query.get(f"c_{one.name}")]
     ticks = {name: None for name in context.request.query if name.startswith("c_")}
     return context.here(**{**ticks, "columns": None, "cols": ",".join(ticked) or "order"})
 
 
-# As a file
+# Export
 
 
 def export(context: PageContext) -> Response:
-    """What the filters of this address find, with the columns it shows and the ids."""
+    """Export the matches of the filters, with the visible columns and the ids."""
     lines = [
         flatten_line(action_search.line_with_last_change(context.reader, found))
         for found in action_search.find_actions(context.hub, context.reader, parse_filter(context))

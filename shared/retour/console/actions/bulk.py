@@ -72,8 +72,7 @@ def bulk_act(context: PageContext) -> Response:
 
 
 def selected_actions(context: PageContext) -> list[str] | dict[str, str] | None:
-    """The actions that were ticked, the filter of all that match now, or those that were frozen before; None where none
-    are."""
+    """The ticked actions, the filter of all matches, or a stored selection; None if nothing is selected."""
     form, ids = context.request.form, context.request.values("ids")
     if form.get("choice"):
         return load_selection(context, form["choice"])
@@ -83,7 +82,7 @@ def selected_actions(context: PageContext) -> list[str] | dict[str, str] | None:
 
 
 def store_selection(context: PageContext, ids: Sequence[str]) -> str:
-    """Keeps a choice beside the raw deliveries, which end by themselves."""
+    """Store a selection beside raw bodies, so that it expires like them."""
     if context.request.form.get("choice"):
         return context.request.form["choice"]
     choice = secrets.token_hex(SELECTION_ID_CHARS // 2)
@@ -105,7 +104,7 @@ def selection_key(context: PageContext, choice: str) -> str:
     return f"raw/{context.program.id}/chosen-{choice}"
 
 
-# What it would come to
+# Preview
 
 
 def outcome_groups(outcomes: Sequence[RecordOutcomeDocument]) -> Mapping[str, Sequence[RecordOutcomeDocument]]:
@@ -117,7 +116,7 @@ def outcome_groups(outcomes: Sequence[RecordOutcomeDocument]) -> Mapping[str, Se
 
 
 def payout_sums(outcomes: Sequence[RecordOutcomeDocument]) -> list[Document]:
-    """What the payouts change by together."""
+    """The sums of payout changes."""
     sums: dict[str, Decimal] = {}
     for one in outcomes:
         effect = one["effect"]

@@ -25,13 +25,13 @@ from retour.views.statements import statement_of_action, with_statement
 
 ACTS = ("approve", "reverse", "modify", "restore", "reattribute", "undo", "raise-limit")
 ONE_CLICK_ACTS = ("approve", "restore", "undo")
-"""Acts that ask for nothing: done with one click, and taken back with another."""
+"""Acts without parameters, performed by one click and undone by another."""
 LAST_CHANGES = 5
 
 
 @dataclass(frozen=True)
 class PayoutStep:
-    """One change of an action's payout, for its picture and its past."""
+    """A change of an action's payout, for its chart and history."""
 
     at: datetime
     payout: int
@@ -39,7 +39,7 @@ class PayoutStep:
 
 @dataclass(frozen=True)
 class HistoryPosition:
-    """Where the slider stands: after which change, out of how many, and how each of its places is called."""
+    """The slider's position: after which change, out of how many, and the label of each."""
 
     at: datetime | None
     step: int
@@ -48,7 +48,7 @@ class HistoryPosition:
 
 @dataclass(frozen=True)
 class ActInput:
-    """An act that is being filled in: what was typed, what is wrong with it, and what changed meanwhile."""
+    """An act being filled in: its values, errors, and concurrent changes."""
 
     act: str = ""
     given: Mapping[str, str] | None = None
@@ -59,7 +59,7 @@ class ActInput:
 
 
 def show(context: PageContext) -> Response:
-    """The page; or, asked by htmx for a part, what the list shows of it in place, or the form of one act."""
+    """The page, or a part requested by htmx: an expanded row or an act's form."""
     query = context.request.query
     action_id, act = query.get("id", ""), query.get("act", "")
     if context.request.wants_block and query.get("part") == "brief":
@@ -117,7 +117,7 @@ def render_action(context: PageContext, action_id: str, acting: ActInput, status
 
 
 def payout_sentence(context: PageContext, order: Order, action: Action, head: ActionHead) -> str:
-    """Who is paid what and why, with the reason as the page's language calls it."""
+    """Who is paid what and why, with the reason in the page's language."""
     parts = []
     for part in payout_details.payout_phrases(order, action, head, context.program.contracts):
         reason = part.details.get("reason")
@@ -127,7 +127,7 @@ def payout_sentence(context: PageContext, order: Order, action: Action, head: Ac
 
 
 def brief_values(context: PageContext, action_id: str) -> Mapping[str, Any]:
-    """Items, last changes and acts of an action, as its row in the list shows them; empty where there is none."""
+    """Items, last changes and acts for an expanded row; empty if the action does not exist."""
     found = context.reader.action(action_id)
     if found is None:
         return {}
@@ -146,7 +146,7 @@ def brief_values(context: PageContext, action_id: str) -> Mapping[str, Any]:
 
 
 def actions_list_url(context: PageContext) -> str:
-    """The list that a row is opened in: this very address, or the one that htmx asks from."""
+    """The URL of the list a row is expanded in: this one, or the one htmx was called from."""
     if not context.request.wants_block:
         return context.here(told=None)
     at = urlsplit(context.request.headers.get("hx-current-url", ""))
@@ -155,7 +155,7 @@ def actions_list_url(context: PageContext) -> str:
 
 
 def possible_acts(document: ActionDocument) -> tuple[str, ...]:
-    """What makes sense to offer; the core decides all the same."""
+    """Acts worth offering. The core decides."""
     found: tuple[str, ...]
     match document["state"]:
         case "pending":
@@ -171,7 +171,7 @@ def possible_acts(document: ActionDocument) -> tuple[str, ...]:
 
 
 def last_undoable(document: ActionDocument) -> str:
-    """The newest change that nobody took back, if there is one."""
+    """The newest change that was not undone, if there is one."""
     undone = {one["undoes"] for one in document["history"] if one["change"] == "undo" and one["outcome"] == "applied"}
     for one in reversed(document["history"]):
         if one["outcome"] == "applied" and one["change"] not in toast.NOT_UNDOABLE and one["id"] not in undone:
@@ -182,7 +182,7 @@ def last_undoable(document: ActionDocument) -> str:
 def history_by_day(
     context: PageContext, history: Sequence[HistoryEntryDocument], reported_at: datetime
 ) -> list[tuple[date, list[HistoryEntryDocument]]]:
-    """What came on which day, the newest first, down to the day of the report."""
+    """The history by day, newest first, back to the report."""
     days: dict[date, list[HistoryEntryDocument]] = {}
     for entry in reversed(history):
         days.setdefault(context.words.local(entry["received_at"]).date(), []).append(entry)
@@ -190,7 +190,7 @@ def history_by_day(
     return sorted(days.items(), reverse=True)
 
 
-# The past
+# History
 
 
 def payout_steps(context: PageContext, action: Action, head: ActionHead) -> list[PayoutStep]:
@@ -205,7 +205,7 @@ def payout_steps(context: PageContext, action: Action, head: ActionHead) -> list
 
 
 def history_position(context: PageContext, steps: Sequence[PayoutStep]) -> HistoryPosition:
-    """By a date, or by the change after which it is to be shown; the last of them is now."""
+    """The position given by a date or by a change. The last position is now."""
     query, last = context.request.query, len(steps) - 1
     names = [labels.step_name(context.words, number, last, one.at) for number, one in enumerate(steps)]
     asked = query.get("step", "")
@@ -219,7 +219,7 @@ def history_position(context: PageContext, steps: Sequence[PayoutStep]) -> Histo
 
 
 def parse_moment(given: str | None, zone: str) -> datetime | None:
-    """An instant; without an offset, as a date field sends it, a time of the program's zone."""
+    """Parse an instant; without an offset, as date fields send it, it is in the program's zone."""
     if not given:
         return None
     try:

@@ -26,12 +26,12 @@ from retour.views.schemas import HistoryEntryDocument, ModificationDocument, Rec
 
 ROWS_LOOKED_AT = 20_000
 REREAD_BYTES_MAX = 4 * 1024 * 1024
-"""The largest file that is opened once more to show one of its rows."""
+"""Maximum size of a file that is reopened to show a row."""
 
 
 @dataclass(frozen=True)
 class RawRow:
-    """A row as it stood in what was sent, with the hash of just these bytes."""
+    """A row as it was sent, with the hash of its bytes."""
 
     text: str
     sha256: str
@@ -59,7 +59,7 @@ def show(context: PageContext) -> Response:
 
 
 def history_entry(context: PageContext, document: ModificationDocument) -> HistoryEntryDocument | None:
-    """The same with its terms, as the history of its action books it; None where it concerns none."""
+    """The record as booked by its action; None if it concerns none."""
     found = context.reader.action(document["action_id"] or "")
     if found is None:
         return None
@@ -78,7 +78,7 @@ def undone_by(order: Order, record: Modification) -> str:
 
 
 def raw_row(context: PageContext, header: DeliveryHeader, record: Modification) -> RawRow | None:
-    """Read once more out of what was stored; None where that is gone, or too large for a page."""
+    """The row read from the stored body; None if that was deleted or is too large."""
     from retour.intake.encrypted_files import open_delivery
     from retour.intake.ingest import rows_of
 
@@ -102,7 +102,7 @@ def raw_row(context: PageContext, header: DeliveryHeader, record: Modification) 
 
 
 def decide(context: PageContext) -> Response:
-    """Undo a record; or let a held one go on, or drop it."""
+    """Undo a record, or release or discard a held one."""
     form = context.request.form
     public_id, what, back = form.get("id", ""), form.get("what", ""), form.get("back", "")
     if what not in acts.RECORD_ACTS:
@@ -113,7 +113,7 @@ def decide(context: PageContext) -> Response:
 
 
 def send_decision(context: PageContext, public_id: str, what: str, fields: Iterable[str]) -> RecordOutcomeDocument:
-    """What became of a person's decision on a record, given the form's fields of these names; stops with why not."""
+    """Perform a decision on a record with these form fields, and return its outcome. Raises AbortError if refused."""
     form = context.request.form
     values = acts.as_values({name: form[name].strip() for name in fields if form.get(name, "").strip()})
     try:

@@ -14,7 +14,7 @@ NOT_UNDOABLE = ("undo", "release", "discard")
 
 @dataclass(frozen=True)
 class Toast:
-    """`undoes` is empty where there is nothing to take back."""
+    """`undoes` is empty if there is nothing to undo."""
 
     outcome: str
     text: str
@@ -25,7 +25,7 @@ class Toast:
 
 
 def build_toast(context: PageContext) -> Toast | None:
-    """Of the record that this address names as done."""
+    """The confirmation of the record named in the URL."""
     found = context.reader.modification(context.request.query.get("told", ""))
     if found is None:
         return None
@@ -57,6 +57,6 @@ def toast_sentence(context: PageContext, one: ModificationDocument) -> str:
 
 
 def with_toast(address: str, record: str) -> str:
-    """An address that tells of a record when it is opened."""
+    """A URL that confirms a record when opened."""
     mark = "&" if "?" in address else "?"
     return f"{address}{mark}told={quote(record, safe='')}"

@@ -1,4 +1,4 @@
-"""People and their access: who is signed in, who may come in by a link, and how that ends."""
+"""People and their access: sessions, unused links, and how to end them."""
 
 from collections.abc import Mapping
 
@@ -28,7 +28,7 @@ def people_page(
 
 
 def invite(context: PageContext) -> Response:
-    """A sign-in link for one person, shown once."""
+    """Create a login link for a person, shown once."""
     form, say = context.request.form, context.words.say
     name, role, partner = (form.get(field, "").strip() for field in ("name", "role", "partner"))
     if not 1 <= len(name) <= 100 or not name.isprintable():
@@ -42,7 +42,7 @@ def invite(context: PageContext) -> Response:
 
 
 def end_access(context: PageContext) -> Response:
-    """Somebody's session, or a link that nobody used, ends at once."""
+    """End a session or an unused link at once."""
     key = context.request.form.get("key", "")
     if key == context.signed_in_person.key:
         return sign_out(context)

@@ -17,7 +17,7 @@ MONTHS = 13
 
 @dataclass(frozen=True)
 class Month:
-    """What a row of the table says: when orders of the first, the middle and the last day lock."""
+    """A row of the table: the locks of orders of the first, middle and last day."""
 
     first: date
     days: tuple[LockDay, LockDay, LockDay]
@@ -52,7 +52,7 @@ def lock_page(context: PageContext) -> Response:
 
 
 def picked_day(context: PageContext, chosen: Contract) -> LockDay:
-    """Of the address, else today."""
+    """The day in the URL, else today."""
     asked = context.request.query.get("day")
     try:
         day = date.fromisoformat(asked) if asked else context.today

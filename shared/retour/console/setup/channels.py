@@ -24,7 +24,7 @@ CARDS = (Channel.API, Channel.SFTP, Channel.PULL, Channel.EMAIL, Channel.SALESFO
 
 @dataclass(frozen=True)
 class SourceCard:
-    """A source as a card shows it."""
+    """A source on its card."""
 
     source: Source
     access: Mapping[str, str]
@@ -34,7 +34,7 @@ class SourceCard:
 
 @dataclass(frozen=True)
 class ChannelCard:
-    """One channel for one event type, with the sources that bring records of it; it is on when one of them is."""
+    """A channel of an event type with its sources. It is on if any of them is."""
 
     channel: Channel
     feeds: Sequence[SourceCard]
@@ -45,7 +45,7 @@ class ChannelCard:
 
 
 def declared_sources(context: PageContext) -> list[Source]:
-    """The sources of the newest version; a program remembers those of older ones as well."""
+    """The sources of the newest version. The program still has those of older ones."""
     names = versions.in_force(context).document.get("sources", {})
     return [source for name, source in context.program.sources.items() if name in names]
 
@@ -71,7 +71,7 @@ def source_cards(context: PageContext) -> list[SourceCard]:
 
 
 def channel_cards(found: Sequence[SourceCard], event_type: str) -> list[ChannelCard]:
-    """A source that names no event type brings records of any."""
+    """A source without event type belongs to all."""
     mine = [feed for feed in found if feed.source.event_type in (None, event_type)]
     return [ChannelCard(channel, [feed for feed in mine if feed.source.channel is channel]) for channel in CARDS]
 
@@ -88,7 +88,7 @@ def index(context: PageContext) -> Response:
 
 
 def event_type_page(context: PageContext) -> Response:
-    """Returns processing of one event type: the five channels, each with its sources."""
+    """An event type's five channels with their sources."""
     event_type = context.part["type"]
     if event_type not in context.program.event_types:
         raise context.not_found()
@@ -113,13 +113,13 @@ def source_page(context: PageContext) -> Response:
 
 
 def needs_secret(context: PageContext, found: Source) -> bool:
-    """Whether the source cannot work before somebody hands over what others made."""
+    """Whether the source needs a secret from elsewhere before it works."""
     held = context.hub.secret(context.program.id, found.name)
     return found.channel is Channel.PULL and not (held.get("password") or held.get("private_key"))
 
 
 def switch_source(context: PageContext) -> Response:
-    """On or off, as the program's next version: what comes meanwhile is kept, refused, and can be read again."""
+    """Switch a source on or off by a new version. Deliveries meanwhile are stored, refused, and can be replayed."""
     name = context.part["source"]
     found = find_source(context.program, name)
     wanted: dict[str, Any] = {**versions.in_force(context).document}
@@ -134,7 +134,7 @@ def switch_source(context: PageContext) -> Response:
 
 
 def return_url(context: PageContext, source: str) -> str:
-    """To the set-up page that a form was sent from; else to the source's own."""
+    """The set-up page a form came from; else the source's own."""
     asked = context.request.form.get("back", "")
     base = f"{context.base}/setup"
     return asked if asked.startswith(f"{base}/") and asked.isascii() else f"{base}/sources/{source}"

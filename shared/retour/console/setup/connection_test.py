@@ -17,7 +17,7 @@ TEN_MINUTES = 600
 
 @dataclass(frozen=True)
 class TestStatus:
-    """The last test of a source, as a page shows it; `every` how often it is asked how far it is, while it moves."""
+    """A source's last test. `every` is the polling interval while it runs."""
 
     source: str
     trial: dict[str, Any] | None
@@ -26,7 +26,7 @@ class TestStatus:
 
     @property
     def is_open(self) -> bool:
-        """Whether the steps are worth a look: they move, one of them stopped, or somebody has just asked for them."""
+        """Whether to show the steps: while it runs, after a failure, or if just requested."""
         return self.every > 0 or self.is_fresh or (self.trial is not None and self.trial["state"] != PASSED)
 
     @property
@@ -56,7 +56,7 @@ def try_connection(context: PageContext) -> Response:
 
 
 def test_block(context: PageContext) -> Response:
-    """How far it is; without a script the whole page tells that."""
+    """The progress block. Without scripts the whole page shows it."""
     found = find_source(context.program, context.part["source"])
     if not context.request.wants_block:
         return redirect(f"{context.base}/setup/sources/{quote(found.name, safe='')}#test")

@@ -1,4 +1,4 @@
-"""Contracts as sentences, and any order priced by them, real or invented."""
+"""Contracts as sentences, with a calculator for real or invented orders."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,30 +24,30 @@ from retour.sentences import sentence
 from retour.views import action_search
 
 ITEMS_MAX = 3
-"""Items that an order can be invented with."""
+"""Items of an invented order."""
 ORDER_FIELDS = ("event_type", "partner", "day", "promo_code", "customer_status", "country", "payment_method")
 ITEM_FIELDS = ("category", "sku", "quantity", "amount")
 
 
 def current_contracts(context: PageContext) -> list[Contract]:
-    """The newest version of every contract that is still declared."""
+    """The newest version of every contract still declared."""
     newest = {one.name: one for one in context.program.contracts}
     declared = context.hub.programs.newest_version(context.program.id).document["contracts"]
     return [newest[name] for name in declared]
 
 
 def in_force(context: PageContext, name: str) -> Contract | None:
-    """The version of a contract that decides today: the one recorded last of those that have begun."""
+    """The version in force today: the one recorded last of those that have begun."""
     begun = (one for one in reversed(context.program.contracts) if one.name == name and one.valid_from <= context.today)
     return next(begun, None)
 
 
-# An order to be priced
+# Calculator input
 
 
 @dataclass(frozen=True)
 class OrderQuery:
-    """An order that somebody asks about: what is left of one that exists, or an invented one; or why it is neither."""
+    """An order to price: what is left of a real one, or an invented one; or the error."""
 
     given: Mapping[str, str]
     orders: Sequence[tuple[Action, LineAmounts]] = ()
@@ -59,7 +59,7 @@ class OrderQuery:
 
 
 def parse_order_query(context: PageContext, given: Mapping[str, str], program: Program) -> OrderQuery:
-    """By the fields of a form; nothing is asked where neither an order nor an amount stands in it."""
+    """Parse the form. Without an order or amount there is nothing to price."""
     if name := given.get("order", "").strip():
         chosen = action_search.find_actions(context.hub, context.reader, action_search.ActionFilter(order_id=name))
         orders = [(action, remaining_amounts(head)) for _, action, head in chosen]
@@ -87,7 +87,7 @@ def parse_order_query(context: PageContext, given: Mapping[str, str], program: P
 
 
 def example_order(context: PageContext, terms: Contract) -> dict[str, str]:
-    """An order to begin with, which the first rule pays for: the page shows at once how it is meant."""
+    """An example order that the first rule pays for."""
     first = terms.rules[0]
     partner = min(terms.partners, default=context.words.say("some partner"))
     asks = {ask.word: ask.wanted for ask in first.asks if not ask.negated}
@@ -104,7 +104,7 @@ def example_order(context: PageContext, terms: Contract) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class PricingAnswer:
-    """One order by the version that is due for it, and by those that were chosen beside it."""
+    """An order priced by the version in force and by selected others."""
 
     action: Action
     due: PricedOrder
@@ -137,7 +137,7 @@ def contracts_page(context: PageContext) -> Response:
 
 
 def due_terms(context: PageContext, action: Action) -> Contract:
-    """The version that the action was booked under last, or would be if it is invented."""
+    """The version the action was last booked under, or for an invented order the one in force."""
     found = context.reader.action(action.id) if action.delivery else None
     number = found[2].standing.contract if found else action.contract
     return context.program.contracts[number - 1]

@@ -1,4 +1,4 @@
-"""Terms, locks and special days in sentences."""
+"""Terms, locks and unusual days as sentences."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -12,7 +12,7 @@ from retour.previews.terms import PricedOrder
 
 
 def pricing_sentences(words: Words, priced: PricedOrder) -> list[str]:
-    """Which rule pays what for an order, the ranks in their order, and what none pays for."""
+    """Which rule pays what for an order, by rank, and what none pays for."""
     say, terms = words.say, priced.terms
     told = []
     for rank in sorted({one.rule for one in priced.paid}, key=lambda rank: rank or len(terms.rules) + 1):
@@ -43,7 +43,7 @@ def pricing_sentences(words: Words, priced: PricedOrder) -> list[str]:
 
 
 def standing(words: Words, terms: Contract, in_force: Contract | None, today: date) -> str:
-    """Whether a version of a contract holds today, or from when, or until when it did."""
+    """Whether a version is in force today, or when it starts or ended."""
     if terms.valid_from > today:
         return words.say("announced for %(day)s", day=words.day(terms.valid_from))
     if terms.has_ended(today) and terms.valid_until:
@@ -52,7 +52,7 @@ def standing(words: Words, terms: Contract, in_force: Contract | None, today: da
 
 
 def lock_sentence(words: Words, one: LockDay, rule: LockRule) -> str:
-    """Until when an order of a day can change, and from when it cannot."""
+    """Until when orders of a day can change, and when they lock."""
     say = words.say
     about = {"day": words.day(one.day), "last": words.day(one.last), "time": words.moment(one.at), "zone": one.zone}
     if isinstance(rule, AfterStatus):
@@ -76,7 +76,7 @@ def lock_sentence(words: Words, one: LockDay, rule: LockRule) -> str:
 
 
 def lock_span_sentence(words: Words, days: Sequence[LockDay]) -> str:
-    """What the picture of a year of locks shows."""
+    """The content of the lock chart as text."""
     least, most = min(one.days for one in days), max(one.days for one in days)
     if least == most:
         return words.count("An order can change for %(number)s day", "An order can change for %(number)s days", most)
@@ -85,7 +85,7 @@ def lock_span_sentence(words: Words, days: Sequence[LockDay]) -> str:
 
 
 def restart_sentence(words: Words, rule: AfterStatus) -> str:
-    """What starts the days anew."""
+    """What restarts the countdown."""
     match rule.restart:
         case Restart.LEAVING:
             return words.say("Leaving the status and coming back to it starts the days anew.")
@@ -95,7 +95,7 @@ def restart_sentence(words: Words, rule: AfterStatus) -> str:
 
 
 def odd_day_sentence(words: Words, one: CalendarAnomaly) -> str:
-    """Why a day of the lock calendar is not like the others."""
+    """Why a day is unusual."""
     say, first, last = words.say, words.day(one.days[0]), words.day(one.days[-1])
     days = first if first == last else say("%(first)s to %(last)s", first=first, last=last)
     match one.kind:

@@ -18,7 +18,7 @@ from retour.views.sources import find_source
 
 @dataclass(frozen=True)
 class Revocation:
-    """What somebody is about to revoke: said with its last use before it is done."""
+    """A pending revocation, shown with the last use before it is confirmed."""
 
     line: Document
     source: str = ""
@@ -38,7 +38,7 @@ def index(context: PageContext, wrong: str = "", status: int = 200) -> Response:
 
 
 def source_secrets(context: PageContext, source: Source) -> dict[str, Any]:
-    """What a source holds, and of what it may have a second one made."""
+    """A source's secrets, and which of them can be rotated."""
     lines = views.list_secrets(context.hub, context.program, source)
     live = Counter(line["what"] for line in lines["items"])
     makes = [what for what in generated_kinds(source) if what in ROTATABLE and live[what] < LIVE_MAX]
@@ -46,7 +46,7 @@ def source_secrets(context: PageContext, source: Source) -> dict[str, Any]:
 
 
 def pending_revocation(context: PageContext, held: dict[str, Any]) -> Revocation | None:
-    """What the address names, if it is still live."""
+    """The secret in the URL, if it is still active."""
     asked = context.request.query
     if source := asked.get("source"):
         lines = held.get(source, {"lines": {"items": []}})["lines"]["items"]
@@ -59,7 +59,7 @@ def pending_revocation(context: PageContext, held: dict[str, Any]) -> Revocation
 
 
 def create(context: PageContext) -> Response:
-    """A new API key, shown on this page and never again."""
+    """Create an API key, shown once on this page."""
     try:
         made = keys.create_key(context.command_context, context.request.form.get("name", "").strip())
     except InvalidRequestError:
@@ -79,7 +79,7 @@ def revoke(context: PageContext) -> Response:
 
 
 def rotate(context: PageContext) -> Response:
-    """A second secret of a source, live beside the first."""
+    """Add a second secret beside the first."""
     form = context.request.form
     source = find_source(context.program, form.get("source", ""))
     if form.get("what") == views.OPENPGP_KIND:
@@ -94,7 +94,7 @@ def rotate(context: PageContext) -> Response:
 
 
 def set_secret(context: PageContext) -> Response:
-    """What somebody else made, such as the password of a merchant's server; it is never shown again."""
+    """Store a secret from elsewhere, such as a server's password. It is never shown again."""
     form = context.request.form
     found = find_source(context.program, context.part["source"])
     what = form.get("what", "")

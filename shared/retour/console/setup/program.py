@@ -1,4 +1,4 @@
-"""The program as YAML: what is still to do, errors by line, and its versions with who applied them."""
+"""The program as YAML: open set-up steps, errors by line, and versions with their authors."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from retour.views import action_search
 
 DAYS = 60
 CONTEXT_LINES = 2
-"""Lines shown before and after one that is wrong."""
+"""Context lines around an error."""
 VERSIONS_SHOWN = 20
 
 
@@ -25,7 +25,7 @@ def edit(context: PageContext) -> Response:
 
 
 def save(context: PageContext) -> Response:
-    """First what it changes, then, confirmed, the next version. The secrets new sources need are shown once, here."""
+    """Preview, then apply the next version. Secrets of new sources are shown once, here."""
     form = context.request.form
     text = form.get("text", "").replace("\r\n", "\n")
     found = versions.apply_version(context, text) if form.get("step") == "save" else versions.propose(context, text)
@@ -46,19 +46,19 @@ def render_program(context: PageContext, proposal: Proposal) -> Response:
 
 
 def versions_before(context: PageContext) -> list[ProgramVersion]:
-    """A page of versions, newest first; the address may name the one that the page before ended with."""
+    """A page of versions, newest first, after the one in the URL."""
     before = context.request.query.get("before", "")
     return context.hub.programs.versions(
         context.program.id, int(before) if versions.NUMBER.fullmatch(before) else None, VERSIONS_SHOWN
     )
 
 
-# What is wrong, by its line
+# Errors by line
 
 
 @dataclass(frozen=True)
 class LineFaults:
-    """What is wrong in one line, with the lines around it; `at` is the line's own number."""
+    """Errors of one line with its context; `at` is the line number."""
 
     at: int
     sentences: Sequence[str]
@@ -78,12 +78,12 @@ def faults_by_line(proposal: Proposal) -> list[LineFaults]:
     return found
 
 
-# What is still to be done
+# Open set-up steps
 
 
 @dataclass(frozen=True)
 class SetupStep:
-    """One thing a program needs before it works; `where` leads to what does it."""
+    """Something a program still needs; `where` links to its page."""
 
     done: bool
     what: str

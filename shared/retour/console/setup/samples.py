@@ -1,4 +1,4 @@
-"""A sample file in the forms of a page: it travels in the form itself, so nothing is stored."""
+"""A sample file carried in a page's form, so that nothing is stored."""
 
 import base64
 import binascii
@@ -16,16 +16,16 @@ from retour.store.deliveries import DeliveryHeader
 from retour.views.deliveries import load_raw_body
 
 LINES_MAX = 400
-"""Of a text; more would not be looked at."""
+"""Lines kept of a text; more would not be read."""
 PACKED_CHARS_MAX = 60_000
-"""Signs of a packed sample in a form."""
+"""Characters of a packed sample in a form."""
 BODY_MAX = 4 * 1024 * 1024
 DAYS = 60
 
 
 @dataclass(frozen=True)
 class SampleFile:
-    """A sample by its name: `delivery` is the one it was taken from, `packed` carries a file that somebody chose."""
+    """A sample file. `delivery` is its origin, or `packed` has an uploaded file."""
 
     name: str
     body: bytes
@@ -34,7 +34,7 @@ class SampleFile:
 
 
 def sample_from_form(context: PageContext, source: str) -> SampleFile | str:
-    """The sample a form brings; or what is wrong with it, in words; empty where it brings none."""
+    """The sample in a form, an error message, or empty."""
     form, say = context.request.form, context.words.say
     upload = context.request.uploads.get("file")
     if upload is not None and upload.name:
@@ -53,7 +53,7 @@ def sample_from_form(context: PageContext, source: str) -> SampleFile | str:
 
 
 def pack_upload(context: PageContext, name: str, body: bytes) -> SampleFile | str:
-    """An uploaded file, a text by its first lines, packed to travel in the form."""
+    """An uploaded file packed for the form; of a text only the first lines."""
     say = context.words.say
     if not body:
         return say("Choose a file that is not empty.")
@@ -65,7 +65,7 @@ def pack_upload(context: PageContext, name: str, body: bytes) -> SampleFile | st
 
 
 def first_lines(body: bytes) -> bytes:
-    """A long text up to a line that ends outside of quotes; anything else as it is."""
+    """A long text up to a line that ends outside quotes; other content unchanged."""
     if sniff(body[:SNIFF_BYTES]) != "TEXT":
         return body
     at, quotes = 0, 0
@@ -81,7 +81,7 @@ def first_lines(body: bytes) -> bytes:
 
 
 def unpack(packed: str) -> bytes:
-    """Never more than any sample may be, whatever a form says."""
+    """Unpack a sample, within the size limit."""
     unpacker = zlib.decompressobj()
     try:
         body = unpacker.decompress(base64.urlsafe_b64decode(packed.encode()), BODY_MAX)
@@ -91,7 +91,7 @@ def unpack(packed: str) -> bytes:
 
 
 def newest_file(context: PageContext, source: str) -> DeliveryHeader | None:
-    """The newest file that came from a source."""
+    """The newest file of a source."""
     return next(
         (
             one
@@ -110,7 +110,7 @@ def sample_from_delivery(context: PageContext, header: DeliveryHeader) -> Sample
 
 
 def as_delivery(context: PageContext, source: Source, sample: SampleFile) -> Delivery:
-    """The delivery that a sample would be, had its source sent it."""
+    """The delivery a sample would be."""
     return Delivery.create(
         sample.body,
         received_at=context.hub.now(),

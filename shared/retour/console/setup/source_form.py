@@ -21,7 +21,7 @@ LINES, PAIRS, CHOICE, NUMBER, CHECK, TEXT = "lines", "pairs", "choice", "number"
 
 @dataclass(frozen=True)
 class Field:
-    """One thing a source says. `path` is where it stands in the source's body; `example` what right looks like."""
+    """A form field. `path` is its key in the source's body, `example` a correct value."""
 
     path: tuple[str, ...]
     label: str
@@ -36,14 +36,14 @@ class Field:
         return ".".join(self.path)
 
     def covers(self, key: str) -> bool:
-        """Whether a place in the source's body is this field's, or within it."""
+        """Whether a path in the source's body is at or below this field."""
         return key == self.name or key.startswith((f"{self.name}[", f"{self.name}."))
 
     def is_missed(self, said: str) -> bool:
         return f"`{self.path[-1]}` is missing" in said
 
     def as_text(self, body: Mapping[str, Any]) -> str:
-        """What a source says, as a person types it."""
+        """The field's value as text."""
         value: Any = body
         for part in self.path:
             value = value.get(part) if isinstance(value, Mapping) else None
@@ -59,7 +59,7 @@ class Field:
         return str(value)
 
     def parse(self, typed: str) -> Any:
-        """The value that was typed; None where nothing was."""
+        """Parse the field's text; None if empty."""
         typed = typed.strip()
         lines = [line.strip() for line in typed.splitlines() if line.strip()]
         match self.kind:
@@ -166,7 +166,7 @@ def fields_of(context: PageContext, channel: Channel) -> Iterator[Field]:
 
 @dataclass(frozen=True)
 class SourceForm:
-    """A source that is being written. `wrong` holds, by field, what is not right with it."""
+    """A source being edited. `wrong` has the errors by field."""
 
     channel: Channel
     name: str
@@ -177,7 +177,7 @@ class SourceForm:
     wrong: Mapping[str, str] = field(default_factory=dict)
 
     def body(self, before: Mapping[str, Any]) -> dict[str, Any]:
-        """The source as the program will say it; what the form does not ask for stays."""
+        """The source's new body. Keys without a field stay."""
         body: dict[str, Any] = {"channel": self.channel.value, **before}
         options = {**body.get("options", {})}
         for one in self.fields:
@@ -207,7 +207,7 @@ def edit_page(context: PageContext) -> Response:
 
 
 def save(context: PageContext) -> Response:
-    """First what it changes, then, confirmed, the next version; what is wrong stands beside its field."""
+    """Preview, then apply the next version. Errors are shown at their fields."""
     form = context.request.form
     is_new = "source" not in context.part
     if is_new:
@@ -230,7 +230,7 @@ def save(context: PageContext) -> Response:
 
 
 def name_error(context: PageContext, name: str, taken: Mapping[str, Any]) -> str:
-    """Why no new source can have this name."""
+    """Why a new source cannot have this name."""
     if not name:
         return context.words.say("Give it a name, such as warehouse.")
     if name in taken:
@@ -239,7 +239,7 @@ def name_error(context: PageContext, name: str, taken: Mapping[str, Any]) -> str
 
 
 def errors_by_field(form: SourceForm, proposal: Proposal) -> dict[str, str]:
-    """What is wrong, by the field it stands in; the rest is told above the form."""
+    """Errors by field; all others are shown above the form."""
     found: dict[str, str] = {}
     for fault in proposal.faults:
         key, said = str(fault["key"]).removeprefix(f"sources.{form.name}").lstrip("."), str(fault["detail"])

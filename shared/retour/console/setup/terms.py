@@ -1,4 +1,4 @@
-"""The next version of a contract: edited as a whole, tried on an order beside the other versions, then saved."""
+"""Edit the next version of a contract: compare it with other versions on an order, then apply it."""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -18,12 +18,12 @@ from retour.previews.terms import price_order, with_terms
 from retour.setup.program_file import parse_program
 
 OF_LOCKS = "lock-"
-"""What the buttons of locks say before that which those of rules say."""
+"""Prefix of lock buttons, which otherwise equal those of rules."""
 
 
 @dataclass(frozen=True)
 class TermsDraft:
-    """A contract as the form has it: its fields, and what is wrong by the name of the field it stands beside."""
+    """A contract being edited. `wrong` has the errors by field."""
 
     body: Mapping[str, Any]
     fields: Sequence[Field]
@@ -33,7 +33,7 @@ class TermsDraft:
     opened: Program | None
 
     def version(self, name: str) -> Contract | None:
-        """The version it would become; the newest while it says nothing else."""
+        """The version it would become; the newest if it is unchanged."""
         every = self.opened.contracts if self.opened else ()
         return next((one for one in reversed(every) if one.name == name), None)
 
@@ -47,7 +47,7 @@ def start_page(context: PageContext) -> Response:
 
 
 def edit(context: PageContext) -> Response:
-    """Rules and locks moved, added or dropped; priced; then, asked for, what saving changes, and the next version."""
+    """Edit rules and locks, price an order, then preview and apply the next version."""
     form = context.request.form
     newest, declared = contract_in_force(context)
     rules, locks = ranked_terms(form)
@@ -82,12 +82,12 @@ def locks_of(body: Mapping[str, Any]) -> list[Terms]:
 
 
 def ranked_terms(form: Mapping[str, str]) -> tuple[list[Terms], list[Terms]]:
-    """The rules and the locks of the form, after what its button does to them."""
+    """The rules and locks of the form, after its button was applied."""
     rules, locks, do = terms_form.rules_from(form), terms_form.locks_from(form), form.get("do", "")
     if do == "add":
         return [*rules, {"pays": ""}], locks
     if do == f"{OF_LOCKS}add":
-        # The last lock is for all others, so a new one stands before it.
+        # The last lock is for all other actions, so insert a new one before it.
         return rules, [*locks[:-1], {LOCK_METHODS[0].leading[0]: ""}, *locks[-1:]]
     if do.startswith(OF_LOCKS):
         return rules, terms_form.move_rank(locks, do.removeprefix(OF_LOCKS))
@@ -113,7 +113,7 @@ def contract_body(
 def build_draft(
     context: PageContext, name: str, body: Mapping[str, Any], rules: Sequence[Terms], locks: Sequence[Terms]
 ) -> TermsDraft:
-    """The terms as they would be in force, or what is wrong with them."""
+    """The terms as they would be in force, or their errors."""
     words = context.words
     fields = terms_form.contract_fields(words, body)
     cards = terms_form.rule_cards(words, rules), terms_form.lock_cards(words, locks)
@@ -126,7 +126,7 @@ def build_draft(
     return TermsDraft(body, fields, *cards, {}, with_terms(context.program, found, context.hub.now(), lists))
 
 
-# The page
+# Page
 
 
 def render_terms(

@@ -1,4 +1,4 @@
-"""The form of a contract: its fields from what terms declare of themselves, filled from a contract and read back."""
+"""The form of a contract: fields generated from the terms' registries, filled from a contract and parsed back."""
 
 import csv
 import re
@@ -15,7 +15,7 @@ from retour.setup.program_file import Fault, load_schema
 
 OF_THE_CONTRACT = ("partners", "groups", "valid_from", "valid_until", "terms_basis", "cascade")
 FIRST = ("pays", "per")
-"""What a rule says before its conditions; all else stands after them."""
+"""Keys of a rule shown before its conditions."""
 WAY = "way"
 LIST = "@"
 MOVE = re.compile(r"(up|down|drop):(\d{1,3})")
@@ -23,12 +23,12 @@ WHOLE = re.compile(r"-?\d{1,9}")
 BOOLEANS = {"true": True, "false": False}
 
 Terms = dict[str, Any]
-"""A rule or a lock as the program writes it."""
+"""A rule or a lock in the program's format."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """What the form asks for: its place in it, how it is typed (`kind` as HTML knows it), and what may be chosen."""
+    """A form field: its name, HTML input type (`kind`) and choices."""
 
     name: str
     label: str
@@ -43,17 +43,17 @@ class Field:
 
 @dataclass(frozen=True)
 class Card:
-    """The fields of one ranked rule or lock; `more` are those that are seldom wanted."""
+    """The fields of a ranked rule or lock; `more` are rarely used ones."""
 
     fields: Sequence[Field]
     more: Sequence[Field]
 
     def opens(self, wrong: Mapping[str, str]) -> bool:
-        """Whether something stands in the fields seldom wanted, or is wrong with them."""
+        """Whether rarely used fields are filled or have errors."""
         return any(one.value or one.name in wrong for one in self.more)
 
 
-# From a contract
+# Fill the form
 
 
 def contract_fields(words: Words, body: Mapping[str, Any]) -> list[Field]:
@@ -96,7 +96,7 @@ def way_of(lock: Terms) -> LockMethod:
 
 
 def condition_fields(words: Words, body: Terms, place: str, *, of_line: bool) -> tuple[list[Field], list[Field]]:
-    """The conditions, plain and below `not`; without those of single lines for what holds for a whole action."""
+    """The conditions, plain and negated; without those on lines if the terms are for whole actions."""
     known = [one for one in CONDITIONS.values() if of_line or not one.of_line]
     negated = body.get(NOT, {})
     asked = [Field(one.word + place, condition_label(words, one), typed_text(body.get(one.word))) for one in known]
@@ -117,7 +117,7 @@ def condition_label(words: Words, condition: ConditionType) -> str:
 
 
 def plain_field(words: Words, word: str, body: Mapping[str, Any], said: Any, name: str) -> Field:
-    """A key by its schema: a choice of its words, of which the usual one needs no saying; a number, a day, a text."""
+    """A field by its key's schema: a choice, a number, a day or text."""
     label = sentence(f"FIELD_{word.upper()}", {}, words.language)
     choices = body.get("enum") or (["true", "false"] if body.get("type") == "boolean" else ())
     if choices:
@@ -135,7 +135,7 @@ def plain_field(words: Words, word: str, body: Mapping[str, Any], said: Any, nam
 
 
 def typed_text(said: Any) -> str:
-    """The text that would be read as this."""
+    """A value as form text."""
     match said:
         case None:
             return ""
@@ -149,7 +149,7 @@ def typed_text(said: Any) -> str:
     return str(said)
 
 
-# From the form
+# Parse the form
 
 
 def rules_from(form: Mapping[str, str]) -> list[Terms]:
@@ -162,7 +162,7 @@ def rule_from(form: Mapping[str, str], place: str) -> Terms:
 
 
 def locks_from(form: Mapping[str, str]) -> list[Terms]:
-    """Each by the keys of the way that was chosen, the leading one at least; what stood there for another is left."""
+    """The locks, each with the keys of its selected method only."""
     found = []
     for place in (f":lock:{n}" for n in ranks(form, f"{WAY}:lock")):
         way = next((one for one in LOCK_METHODS if one.leading[0] == form[WAY + place]), LOCK_METHODS[0])
@@ -173,7 +173,7 @@ def locks_from(form: Mapping[str, str]) -> list[Terms]:
 
 
 def contract_from(form: Mapping[str, str]) -> Terms:
-    """The keys of the contract itself: `valid_from` always, the others where something stands there."""
+    """The contract's own keys: `valid_from` always, others if filled."""
     known = load_schema()["$defs"]["contract"]["properties"]
     return {"valid_from": ""} | plain_from({word: known[word] for word in OF_THE_CONTRACT}, form, "")
 
@@ -198,7 +198,7 @@ def plain_from(keys: Mapping[str, Mapping[str, Any]], form: Mapping[str, str], p
 
 
 def plain_value(body: Mapping[str, Any], text: str) -> Any:
-    """As the key is written in a program; what is no number where one belongs stays a text, and is told as such."""
+    """A value in the program's format. Text that is not a valid number stays text, and is reported."""
     match body.get("type"):
         case "integer" if WHOLE.fullmatch(text):
             return int(text)
@@ -210,7 +210,7 @@ def plain_value(body: Mapping[str, Any], text: str) -> Any:
 
 
 def from_text(condition: ConditionType, text: str) -> Any:
-    """A range as `100.00..500.00`, a list as `@name`, values with commas between them."""
+    """Parse a range `100.00..500.00`, a list `@name`, or comma-separated values."""
     if condition.is_amount:
         low, _, high = text.strip().partition("..")
         return {name: end.strip() for name, end in (("from", low), ("below", high)) if end.strip()}
@@ -218,13 +218,13 @@ def from_text(condition: ConditionType, text: str) -> Any:
 
 
 def join_values(text: str) -> list[str]:
-    """Values with commas between them; one that has a comma itself stands in quotes, as in a CSV."""
+    """Join values with commas, quoting those that contain one, as in CSV."""
     rows = list(csv.reader([" ".join(text.split())], skipinitialspace=True))
     return list(dict.fromkeys(value for row in rows for cell in row if (value := cell.strip())))
 
 
 def move_rank(ranked: list[Terms], do: str) -> list[Terms]:
-    """One of them a rank up or down, or out."""
+    """Move a rule or lock up or down, or remove it."""
     found = MOVE.fullmatch(do)
     at = int(found[2]) - 1 if found else -1
     if found is None or not 0 <= at < len(ranked):
@@ -236,11 +236,11 @@ def move_rank(ranked: list[Terms], do: str) -> list[Terms]:
     return [*rest[:to], ranked[at], *rest[to:]]
 
 
-# What is wrong, by its field
+# Errors by field
 
 
 def places(name: str, faults: Sequence[Fault], shown: set[str], language: str) -> dict[str, str]:
-    """What is wrong by the field of the form it belongs beside; what belongs beside none by ``."""
+    """Errors by form field; those without a field under an empty name."""
     found: dict[str, str] = {}
     for fault in faults:
         inner = fault.key.removeprefix(f"contracts.{name}").lstrip(".")
@@ -250,7 +250,7 @@ def places(name: str, faults: Sequence[Fault], shown: set[str], language: str) -
 
 
 def fields_at(inner: str) -> Iterator[str]:
-    """The fields for a place within a contract, the nearest first: a key's own, then that of the rule or lock."""
+    """The candidate fields of a path in a contract, closest first."""
     if found := re.match(r"(rule|lock)s?(?:\[(\d+)\])?(?:\.((?:not\.)?\w+))?", inner.replace("payout", "rules", 1)):
         place = f":{found[1]}:{found[2] or 1}"
         yield f"{found[3]}{place}"

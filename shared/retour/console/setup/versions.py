@@ -18,10 +18,10 @@ from retour.store.programs import ProgramVersion
 from retour.views.documents import Document
 
 WITHOUT_TERMS_CODES = ("LEFT_WITHOUT_TERMS", "TERMS_APART")
-"""What keeps a document from being applied unless somebody says that partners are left without terms."""
+"""Faults that can be overridden by accepting that partners have no terms."""
 NUMBER = re.compile(r"[1-9]\d{0,5}", re.ASCII)
 CONTEXT_LINES = 2
-"""Lines shown around what differs."""
+"""Context lines around a difference."""
 
 
 def in_force(context: PageContext) -> ProgramVersion:
@@ -29,9 +29,9 @@ def in_force(context: PageContext) -> ProgramVersion:
 
 
 def version_text(context: PageContext, version: ProgramVersion) -> str:
-    """The document as somebody wrote it, with its comments; JSON with a line for each value.
+    """The document as written, with comments; JSON with a line per value.
 
-    Once the raw text is no longer kept it is written anew.
+    If the raw text was deleted, the document is formatted anew.
     """
     header = context.reader.deliveries.get(version.delivery)
     if header is not None:
@@ -50,7 +50,7 @@ def author(context: PageContext, version: ProgramVersion) -> str:
 
 @dataclass(frozen=True)
 class DiffLine:
-    """One line of a difference: `plus`, `minus` or `same`."""
+    """A line of a diff: `plus`, `minus` or `same`."""
 
     how: str
     text: str
@@ -67,7 +67,7 @@ def diff_lines(old: str, new: str) -> list[DiffLine]:
 
 
 def pretty_lines(text: str) -> list[str]:
-    """Its lines; what is JSON has one for each of its values."""
+    """The lines of a text; JSON with a line per value."""
     if text.lstrip().startswith("{"):
         with suppress(ValueError):
             text = json.dumps(json.loads(text), ensure_ascii=False, indent=2)
@@ -94,7 +94,7 @@ class Proposal:
 
     @property
     def leaves_without_terms(self) -> bool:
-        """Whether nothing is wrong but that partners with open actions would have no terms."""
+        """Whether the only faults are partners with open actions and no terms."""
         return bool(self.faults) and all(fault["code"] in WITHOUT_TERMS_CODES for fault in self.faults)
 
     @property
@@ -103,7 +103,7 @@ class Proposal:
 
     @property
     def mark(self) -> str:
-        """What was looked at, so that nothing else is applied."""
+        """A hash of what was previewed, so that nothing else is applied."""
         return hashlib.sha256(self.text.encode("utf-8", "replace")).hexdigest()[:24]
 
 
