@@ -1,4 +1,4 @@
-"""A chromium without a window on a local hub of its own; only make test-browser asks for it."""
+"""A headless chromium on a local hub of its own; only `make test-browser` uses it."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ def chromium(hub: LocalHub) -> Iterator[Any]:
 
 
 def count(page: Any, program: str) -> None:
-    """Have a program's sums counted, as a person does."""
+    """Count a program's sums, as a person does."""
     page.goto(f"/console/{program}/today")
     page.click("text=Count now")
     page.wait_for_selector("text=/Sums as of/")
@@ -93,7 +93,7 @@ def sessions(
 
 @pytest.fixture
 def visitor(hub: LocalHub, chromium: Any, sessions: Callable[[str, str, str, str], Path]) -> Iterator[Visitor]:
-    """A new browser for a role; what its pages complain of is in `faults`."""
+    """A new browser for a role. Errors reported by its pages are in `faults`."""
     with ExitStack() as ending:
 
         def come(role: str = "admin", program: str = "acme", partner: str = "", name: str = "Ana", **more: Any) -> Any:

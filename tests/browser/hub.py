@@ -1,4 +1,4 @@
-"""A local hub for browsers: two programs with two partners each, and something of everything that pages show."""
+"""A local hub for browsers: two programs with two partners each, and data for every page."""
 
 import json
 import os

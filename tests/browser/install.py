@@ -23,7 +23,7 @@ AXE_HASH = "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNt
 
 
 def missing() -> str:
-    """Why the browser cannot be driven here; empty when it can."""
+    """Why the browser is unavailable here; empty if it is not."""
     if not CHROMIUM.exists():
         return "there is no /usr/bin/chromium; make test-browser installs it"
     return "" if AXE.exists() else "axe-core is not here; make test-browser fetches it"

@@ -31,7 +31,7 @@ def expected(sample: Path) -> dict[str, Any]:
 
 
 def source(kind: str, **said: Any) -> Source:
-    """A source of a kind, with the options that the table of the kind's states has."""
+    """A source of a kind, with the options assumed by the kind's table."""
     mapping = MappingProxyType(said.pop("mapping", {}))
     if kind in senders():
         said = {"options": table(kind)["source"].get("options", {}), **said}
@@ -39,7 +39,7 @@ def source(kind: str, **said: Any) -> Source:
 
 
 def adapter(kind: str, **said: Any) -> webhook.WebhookAdapter:
-    """What reads such a source."""
+    """The adapter of such a source."""
     return webhook.source_adapter(source(kind, **said))
 
 
@@ -49,7 +49,7 @@ def table(kind: str) -> dict[str, Any]:
 
 
 def reading(sample: Path) -> Any:
-    """How a sample reads today, in the notation of the files beside the samples."""
+    """The current reading of a sample, in the format of the files beside the samples."""
     kind, said = sample.parent.name, expected(sample)
     from_source = source(kind, **said["source"])
     return reading_document(webhook.source_adapter(from_source).rows(sample.read_bytes(), said["facts"], from_source))

@@ -1,4 +1,4 @@
-"""How senders sign, written from their descriptions and apart from the code that verifies."""
+"""Signatures of senders, implemented from their documentation and independent of the verifying code."""
 
 import base64
 import hashlib
@@ -7,7 +7,7 @@ from datetime import datetime
 
 
 def sign_headers(kind: str, body: bytes, secret: str, now: datetime, delivery: str = "msg_1") -> dict[str, str]:
-    """The headers that a sender of a kind adds to a body."""
+    """The headers a sender of a kind adds to a body."""
     from tests.senders.kinds import sender_script
 
     return dict(sender_script(kind).sign(body, secret, now, delivery))

@@ -7,7 +7,7 @@ from tests.cli.fake_hub import FakeHub, fake_hub
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In an empty folder, with nothing of the person's own settings."""
+    """Run in an empty folder, without the developer's own settings."""
     monkeypatch.chdir(tmp_path)
     for name in ("RETOUR_URL", "RETOUR_KEY", "RETOUR_PROGRAM"):
         monkeypatch.delenv(name, raising=False)

@@ -1,4 +1,4 @@
-"""A hub that answers what a test lays out, and remembers what it was asked."""
+"""A fake hub with prepared responses, which records requests."""
 
 import json
 import threading
@@ -35,7 +35,7 @@ Answer = CannedResponse | Callable[[RecordedRequest], CannedResponse]
 
 @dataclass
 class FakeHub:
-    """`answers` by "METHOD path"; a list is answered one after the other, and its last again and again."""
+    """`answers` by "METHOD path". Responses of a list are returned in turn, the last one repeatedly."""
 
     url: str
     answers: dict[str, Answer | list[Answer]] = field(default_factory=dict)
@@ -76,7 +76,7 @@ def fake_hub() -> Iterator[FakeHub]:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
             said = hub.answer(RecordedRequest(self.command, parts.path, dict(parse_qsl(parts.query)), headers, body))
-            if not said.status:  # Its answer is lost on the way.
+            if not said.status:  # The response is lost.
                 self.close_connection = True
                 return
             out = said.body if isinstance(said.body, bytes) else json.dumps(said.body).encode()

@@ -1,4 +1,4 @@
-"""A browser without a screen: it keeps cookies, fills in forms and follows what it is answered."""
+"""A browser without a screen: it keeps cookies, submits forms and follows redirects."""
 
 import base64
 import gzip
@@ -17,7 +17,7 @@ from retour.console.people import Grant
 
 HOST = "retour.test"
 SECONDS = 300
-"""A busy machine is no fault of a page."""
+"""Generous, for slow machines."""
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Answer:
 
     @property
     def said(self) -> str:
-        """What a reader sees, without markup."""
+        """The text as readers see it, without markup."""
         return " ".join(unescape(re.sub(r"<[^>]*>", "", self.body.decode())).split(" ")).replace("\n", " ")
 
     @property
@@ -41,7 +41,7 @@ class Answer:
         return self.headers["location"]
 
     def forms(self) -> list[dict[str, str]]:
-        """The fields of every form, its address under `action`."""
+        """The fields of every form, with its URL under `action`."""
         found = []
         for head, inner in re.findall(r"<form([^>]*)>(.*?)</form>", self.body.decode(), re.DOTALL):
             fields = {}
@@ -73,7 +73,7 @@ class Browser:
         return self.ask("POST", address, urlencode(fields).encode(), kind)
 
     def come_in(self, link: str) -> Answer:
-        """As somebody does who follows a link and presses its button."""
+        """Sign in by following a link and pressing its button."""
         return self.send(self.get(link).form("/console/sign-in"))
 
     def send(self, form: dict[str, str], **fields: str) -> Answer:
@@ -124,7 +124,7 @@ class Browser:
 
 @dataclass
 class Console:
-    """The console of a house's hub, and the people who come to it."""
+    """The console of a house's hub, and its users."""
 
     house: ProgramHarness
 
@@ -150,7 +150,7 @@ def console(house: ProgramHarness) -> Console:
 
 @pytest.fixture
 def sold(house: ProgramHarness) -> Callable[..., None]:
-    """Orders of 100.00 EUR that are reported, for a partner each."""
+    """Report orders of 100.00 EUR, for a partner each."""
 
     def report(*orders: str, partner: str = "nordlicht", **more: Any) -> None:
         house.report(

@@ -1,4 +1,4 @@
-"""A small OpenID provider on loopback that does the code flow as it is written: PKCE checked, codes good once."""
+"""A small OpenID provider on loopback: PKCE is checked, and codes are valid once."""
 
 import base64
 import hashlib
@@ -22,7 +22,7 @@ CLIENT = "retour-console"
 
 @dataclass
 class Provider:
-    """`claims` are laid over those of every token; `signs_with` another key makes it a forger."""
+    """`claims` override those of every token; `signs_with` another key forges them."""
 
     issuer: str
     key: rsa.RSAPrivateKey
@@ -32,7 +32,7 @@ class Provider:
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def authorized(self, query: dict[str, str]) -> str:
-        """The user said yes: where the browser is sent back to."""
+        """The redirect after the user has agreed."""
         assert query["response_type"] == "code" and query["client_id"] == CLIENT
         assert query["code_challenge_method"] == "S256" and "openid" in query["scope"].split()
         code = secrets.token_urlsafe(16)
@@ -67,7 +67,7 @@ class Provider:
 
 class QuickServer(ThreadingHTTPServer):
     def server_bind(self) -> None:
-        """Without asking who 127.0.0.1 is, which may take seconds."""
+        """Skip the reverse lookup of 127.0.0.1, which can take seconds."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 
@@ -96,7 +96,7 @@ def provider() -> Iterator[Provider]:
             self.wfile.write(json.dumps(document).encode())
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Nobody reads it."""
+            """Log nothing."""
 
     server = QuickServer(("127.0.0.1", 0), Exchange)
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)

@@ -1,4 +1,4 @@
-"""Short ways to say an action, a record and a contract in tests of pure rules."""
+"""Short constructors of actions, records and contracts for tests of pure rules."""
 
 import itertools
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ SERIAL = itertools.count()
 
 
 def contract(percent: str = "8", days: int = 30, number: int = 1, **more: Any) -> Contract:
-    """Terms as they are written in a program; `more` are further keys of the body, or when it was recorded."""
+    """Terms as written in a program; `more` are further keys of the body, or when it was recorded."""
     name, recorded_at = more.pop("name", "standard"), more.pop("recorded_at", datetime(2026, 1, 1, tzinfo=UTC))
     groups, lists = more.pop("groups_of_program", None), more.pop("lists_of_program", None)
     body: dict[str, Any] = {
@@ -47,7 +47,7 @@ CONTRACT = contract()
 
 
 def action(*lines: tuple[str, int, int], currency: str = "EUR", **more: Any) -> Action:
-    """Lines as (SKU, quantity, minor units); by default one of 100.00."""
+    """An action with lines (SKU, quantity, minor units); by default one of 100.00."""
     sold = lines or (("S1", 1, 10000),)
     usual: dict[str, Any] = {
         "id": "A~sale",
@@ -67,7 +67,7 @@ def action(*lines: tuple[str, int, int], currency: str = "EUR", **more: Any) -> 
 
 
 def record(change: Change, hours: float = 1, **more: Any) -> Modification:
-    """A record received so many hours after the report; `occurred` hours sort it where the source says so."""
+    """A record received some hours after the report; with `occurred` hours it is sorted by that time."""
     received_at = REPORTED + timedelta(hours=hours)
     occurred = more.pop("occurred", None)
     reference = more.pop("reference", None)
@@ -102,7 +102,7 @@ def fold_records(sold: Action, records: Sequence[Modification], contracts: Seque
 
 
 def outcomes_of(order: Order) -> list[tuple[str, str]]:
-    """Outcome and code of each record, in the order of the log."""
+    """Outcome and code of each record in log order."""
     return [(entry.outcome.value, entry.code) for entry in order.heads["A~sale"].log]
 
 

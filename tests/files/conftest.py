@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture
 def as_blessed(request: pytest.FixtureRequest) -> Callable[[Path, Any], None]:
-    """Compare a reading with the one in the file beside its sample; with --bless, write it for a person to review."""
+    """Compare a reading with the file beside its sample; with --bless, write it for review."""
 
     def compare(expected: Path, reading: Any) -> None:
         if request.config.getoption("--bless"):

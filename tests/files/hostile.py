@@ -1,4 +1,4 @@
-"""Read a file in a process of its own, with an end to its memory and time, and say what came of it."""
+"""Read a file in a subprocess with limits on memory and time, and report the result."""
 
 import json
 import subprocess
@@ -53,7 +53,7 @@ print(json.dumps(said))
 
 
 def read_in_subprocess(path: Path, megabytes: int = MEGABYTES, seconds: int = SECONDS) -> dict[str, Any]:
-    """What open_file and its rows came to; an AssertionError if the process did not survive its limits."""
+    """The result of open_file and its rows. Raises AssertionError if the process exceeds its limits."""
     paths = json.dumps([part for part in sys.path if part])
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(path), paths, str(megabytes), str(seconds)],

@@ -1,4 +1,4 @@
-"""XLS workbooks built by hand, record by record, so that every oddity can be put in its place."""
+"""XLS workbooks built record by record, so that any oddity can be placed."""
 
 from collections.abc import Sequence
 from struct import pack
@@ -20,7 +20,7 @@ EOF = record(0x0A)
 
 
 def string(text: str, wide: int = 2) -> bytes:
-    """As Excel 97 and later write it: its length, whether its signs have two bytes, its signs."""
+    """A string of Excel 97 and later: length, flag for two bytes per character, characters."""
     length = pack("<H" if wide == 2 else "<B", len(text.encode("utf-16-le")) // 2)
     if text.isascii():
         return length + b"\0" + text.encode()
@@ -32,7 +32,7 @@ def text(row: int, column: int, value: str, style: int = 0) -> bytes:
 
 
 def narrow(row: int, column: int, value: bytes) -> bytes:
-    """A text as Excel 5 and 95 write it."""
+    """A text cell of Excel 5 and 95."""
     return record(0x204, pack("<HHHH", row, column, 0, len(value)) + value)
 
 
@@ -89,7 +89,7 @@ def stream(
 
 
 def compound(content: bytes, name: str = "Workbook") -> bytes:
-    """A compound file of one stream, its sectors in a row; padded, so that it is no small one."""
+    """A compound file with one stream in consecutive sectors, padded beyond the small-stream limit."""
     sector = SECTOR if len(content) < LARGE else LARGE_SECTOR
     content = content.ljust(4096, b"\0")
     length = -(-len(content) // sector)

@@ -1,4 +1,4 @@
-"""Workbooks built by hand, so that every oddity can be put in its place."""
+"""XLSX workbooks built by hand, so that any oddity can be placed."""
 
 import io
 import zipfile

@@ -1,4 +1,4 @@
-"""Samples turned into rubbish by a seeded chance: no reader may raise, lose a record, or give one back twice."""
+"""Mutate samples with a seeded random generator: no reader may raise, lose a record, or return one twice."""
 
 import io
 import json
@@ -29,25 +29,25 @@ MAPPED = Source(
     channel=Channel.SFTP,
     mapping={"columns": {"order_id": "nr", "amount": "betrag"}, "decimal": ",", "encoding": "cp1252"},
 )
-# No record of a file this short is too long to be given back.
+# In files this short, no record exceeds the limit for returning it.
 SHORT = 100_000
 Rows = Sequence[Row | Unreadable]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One reader: whole samples, signs that mean something to it, and what must hold of everything it reads."""
+    """A reader under test: samples, characters it treats specially, and invariants of its result."""
 
     seeds: Sequence[bytes]
     tokens: Sequence[bytes]
     check: Callable[[bytes, OpenedFile, Rows], None]
     wrap: Callable[[bytes], bytes] = bytes
     judge: Callable[[bytes], str] | None = None
-    """Instead of the reading of a file: what comes of the sample."""
+    """Replaces the reading of a file: the result of a sample."""
 
 
 def mutate(data: bytes, target: Target, chance: random.Random) -> bytes:
-    """A sample after a few accidents."""
+    """Mutate a sample a few times."""
     for _ in range(chance.choice((1, 1, 1, 2, 3, 8))):
         at, end = sorted(chance.randrange(len(data) + 1) for _ in range(2))
         end = min(end, at + chance.choice((1, 2, 8, 64, 4096)))
@@ -71,7 +71,7 @@ def mutate(data: bytes, target: Target, chance: random.Random) -> bytes:
 
 
 def run_once(target: Target, chance: random.Random) -> str:
-    """One mutated sample read, given back and read again: `read`, or the code of its refusal."""
+    """Read a mutated sample, return its rows and read them again. Returns `read` or the code of its refusal."""
     content = mutate(chance.choice(target.seeds), target, chance)
     if target.judge:
         return target.judge(content)
@@ -101,7 +101,7 @@ def open_again(whole: bytes, source: Source) -> OpenedFile:
     return opened
 
 
-# What must hold
+# Invariants
 
 
 def lines_are_accounted_for(content: bytes, opened: OpenedFile, rows: Rows) -> None:
@@ -237,7 +237,7 @@ STRINGS = "".join(f"<si><t>A-{n}</t></si>" for n in range(3))
 
 
 def in_workbook(sheet: bytes) -> bytes:
-    """A mutated sheet in a workbook that is sound otherwise."""
+    """A mutated sheet in an otherwise valid workbook."""
     out = io.BytesIO()
     sound = io.BytesIO(workbook(("S", ""), strings=STRINGS, styles=(0, 14)))
     with zipfile.ZipFile(sound) as before, zipfile.ZipFile(out, "w") as after:
@@ -278,7 +278,7 @@ def mail_seeds() -> list[bytes]:
 
 
 def screen_once(content: bytes) -> str:
-    """A mail is believed, held, listed or dropped; whatever is answered to it can be written."""
+    """A mail is accepted, held, listed or dropped, and any reply can be composed."""
     found = mail.screen_mail(content, MAILBOX, envelope_sender="bounces@shop.example", domain="in.example")
     taken = found.mail if isinstance(found, mail.HeldMail | mail.RejectedMail) else found
     if isinstance(taken, mail.DroppedMail | mail.UnreadMail):
@@ -297,7 +297,7 @@ def screen_once(content: bytes) -> str:
 
 
 def no_further_check(_content: bytes, _opened: OpenedFile, _rows: Rows) -> None:
-    """Only what holds of every reader."""
+    """No invariant beyond those of every reader."""
 
 
 MARKS = (

@@ -1,4 +1,4 @@
-"""The real template in an embedded AWS that enforces its roles, with functions that only leave a trace."""
+"""The real template in an embedded AWS that enforces roles, with functions that record their events."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PARAMETERS = {"Local": "true", "ApiUrl": "https://returns.example", "MailDomain": "in.returns.example"}
 PATIENCE = 10.0
 
-# Leaves its event in the inbox, does what it is asked to by name, and answers.
+# Records its event in the inbox, runs what its name says, and responds.
 TRACE = """
 import json, os, sys, boto3
 from retour import MARK
@@ -47,7 +47,7 @@ def handler(event, context):
 
 @dataclass
 class LocalStack:
-    """A deployed stack and what its functions saw."""
+    """A deployed stack and the events of its functions."""
 
     endpoint: str
     root: Path
@@ -73,13 +73,13 @@ class LocalStack:
             return error.code, None
 
     def refused(self, function: str, service: str, method: str, **arguments: str) -> str:
-        """Why the function was not let do this; empty when it was."""
+        """Why the function was denied this; empty if it was allowed."""
         event = {"call": [service, method, arguments]}
         answer = self.client("lambda").invoke(FunctionName=self.output(function), Payload=json.dumps(event))
         return str(json.load(answer["Payload"])["refused"])
 
     def seen(self, function: str, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """What the function left of an event that is wanted; waits for it."""
+        """Wait for a matching event of a function and return it."""
         s3, deadline = self.client("s3"), time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             found = s3.list_objects_v2(Bucket=self.output("InboxBucket"), Prefix=f"raw/{function}/")

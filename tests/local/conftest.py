@@ -1,4 +1,4 @@
-"""The local hub as a process of its own, and the embedded AWS alone for what needs no functions."""
+"""The local hub as a process, and the embedded AWS alone for tests that need no functions."""
 
 import json
 import os
@@ -22,18 +22,18 @@ PROXIES = {
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
     for spelled in (name, name.lower())
 }
-"""What a company's machine may have in its environment, and what a hub on loopback has to leave alone."""
+"""Environment variables of a company's machine that a hub on loopback must ignore."""
 
 
 class RunningHub:
-    """A hub that is up: its process, and what its ready-file says."""
+    """A running hub: its process and its ready-file."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", ready_file: Path):
         self.process = process
         self.ready: dict[str, Any] = json.loads(ready_file.read_text())
 
     def kill(self) -> None:
-        """As the power goes: the hub and everything it started."""
+        """Kill the hub and everything it started, as in a power failure."""
         self.process.send_signal(signal.SIGSTOP)
         os.kill(int((Path(self.data) / "aws/emulator.pid").read_text()), signal.SIGKILL)
         self.process.kill()
@@ -48,7 +48,7 @@ class RunningHub:
 
 @contextmanager
 def running_hub(tmp: Path, *arguments: str) -> Iterator[RunningHub]:
-    """`retour up` on `tmp`/data with any free port; stopped by SIGTERM at the end."""
+    """Run `retour up` on `tmp`/data with free ports; stop it by SIGTERM at the end."""
     tmp.mkdir(parents=True, exist_ok=True)
     ready_file = tmp / "ready.json"
     ready_file.unlink(missing_ok=True)
@@ -83,7 +83,7 @@ def running_hub(tmp: Path, *arguments: str) -> Iterator[RunningHub]:
 
 
 def left_running(data: Path) -> list[str]:
-    """What still runs on a hub's data: itself, its embedded AWS, or a worker of one of the functions."""
+    """Processes still running on a hub's data: the hub, its embedded AWS, workers."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -96,7 +96,7 @@ def left_running(data: Path) -> list[str]:
 
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The endpoint of an embedded AWS without any stack."""
+    """The endpoint of an embedded AWS without a stack."""
     from local.emulator import emulator, free_port
 
     with emulator(tmp_path_factory.mktemp("aws"), free_port(), persist=False) as endpoint:

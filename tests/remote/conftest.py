@@ -1,4 +1,4 @@
-"""Real servers on loopback, and a hub in memory: what visits are tested with."""
+"""Real servers on loopback and an in-memory hub, for tests of polling."""
 
 import contextlib
 import io
@@ -21,7 +21,7 @@ from retour.remote import FileClient, ftp, sftp
 
 
 class ProcessKilled(BaseException):
-    """The process is gone between two steps."""
+    """The process ended between two steps."""
 
 
 ACME = Program(
@@ -73,7 +73,7 @@ class MemoryInbox:
 
 
 class PollTestHub:
-    """The hub as far as a visit knows it. It can die at its n-th write."""
+    """The part of the hub that polling uses. It can crash at its n-th write."""
 
     def __init__(self) -> None:
         self.writes_left: int | None = None
@@ -122,7 +122,7 @@ def house() -> PollTestHub:
 
 @pytest.fixture(scope="session")
 def workshop() -> Iterator[Path]:
-    """A folder that the servers' account may enter, which pytest's own are not."""
+    """A folder the servers' account can enter, unlike pytest's own."""
     if reason := possible():
         pytest.skip(reason)
     install()
@@ -141,7 +141,7 @@ def keys(workshop: Path) -> Identity:
 
 @pytest.fixture(scope="session")
 def start(workshop: Path, keys: Identity) -> Iterator[Callable[[str], Daemon]]:
-    """Starts each kind of server at its first use, once."""
+    """Starts each kind of server on first use."""
     with contextlib.ExitStack() as stack:
         running: dict[str, Daemon] = {}
 
@@ -156,13 +156,13 @@ def start(workshop: Path, keys: Identity) -> Iterator[Callable[[str], Daemon]]:
 
 @pytest.fixture(params=sorted(KINDS))
 def daemon(request: pytest.FixtureRequest, start: Callable[[str], Daemon]) -> Daemon:
-    """Every kind of server in turn, its folders empty."""
+    """Every kind of server in turn, with empty folders."""
     return start(request.param)
 
 
 @pytest.fixture(scope="session")
 def lines() -> Iterator[dict[str, FileClient]]:
-    """Servers that stay logged in from test to test."""
+    """Sessions that stay logged in across tests."""
     with contextlib.ExitStack() as stack:
         open_lines: dict[str, FileClient] = {}
         yield open_lines
@@ -172,7 +172,7 @@ def lines() -> Iterator[dict[str, FileClient]]:
 
 @pytest.fixture
 def server(daemon: Daemon, lines: dict[str, FileClient]) -> FileClient:
-    """The daemon's one long visit: what one test did on it must not trouble the next."""
+    """The daemon's shared session. A test must not affect the next one through it."""
     if daemon.name not in lines:
         lines[daemon.name] = log_in(daemon.options, daemon.secret)
     return lines[daemon.name]
@@ -185,7 +185,7 @@ def resolve(_host: str, _port: int) -> list[str]:
 def log_in(
     options: Mapping[str, Any], secret: Mapping[str, Any], allow_private: bool = True, timeout: float = 8
 ) -> FileClient:
-    """As a visit does, with the test's name service and little patience."""
+    """Log in as a poll does, with the test's resolver and a short timeout."""
     if options["protocol"] == "sftp":
         return sftp.connect(options, secret, timeout=timeout, allow_private=allow_private, resolve=resolve)
     return ftp.connect(options, secret, timeout=timeout, allow_private=allow_private, resolve=resolve)

@@ -1,4 +1,4 @@
-"""A simulated organisation and a hub in memory, joined: what the Salesforce tests run on."""
+"""A simulated Salesforce organisation with an in-memory hub, for the Salesforce tests."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -75,12 +75,12 @@ def key_pair() -> tuple[str, str]:
 
 
 class ProcessKilled(BaseException):
-    """The process is gone between two steps."""
+    """The process ended between two steps."""
 
 
 @dataclass
 class WriteCounter:
-    """Counts writes; the one numbered `ends_at` is never made."""
+    """Counts writes and crashes before the one numbered `ends_at`."""
 
     ends_at: int = 0
 
@@ -112,7 +112,7 @@ class MemoryState:
 
 @dataclass
 class MemoryDeliveries:
-    """Deliveries in memory, with what was put."""
+    """Deliveries in memory."""
 
     life: WriteCounter
     bodies: dict[str, bytes] = field(default_factory=dict)
@@ -140,7 +140,7 @@ class MemoryDeliveries:
 
 
 class CountingLedger(DryRunLedger):
-    """A ledger in memory whose writes count as well."""
+    """A ledger in memory whose writes count too."""
 
     life = WriteCounter()
 
@@ -177,7 +177,7 @@ class SalesforceTestHub:
         return SimpleNamespace(ids=lambda: ["acme"])
 
     def now(self) -> datetime:
-        """Later at every look, as a clock is."""
+        """A clock that advances with each call."""
         self.ticks += 1
         return datetime.now(UTC).replace(microsecond=0) + timedelta(milliseconds=self.ticks)
 
@@ -214,10 +214,10 @@ class SalesforceTestHub:
     def send(self, queue: str, message: Mapping[str, Any], delay_seconds: int = 0) -> None:
         self.sent.append((queue, json.loads(json.dumps(message))))
 
-    # What tests do and look at
+    # Actions and checks of tests
 
     def sell(self, order: str, amount: str = "100.00") -> None:
-        """Report a sale of one line."""
+        """Report a sale with one line."""
         sold = (datetime.now(UTC) - timedelta(days=1)).isoformat()
         action = {"order_id": order, "event_type": "sale", "partner": "p1", "event_time": sold, "currency": "EUR"}
         reports = action_reports.from_json(json.dumps(action | {"amount": amount}).encode())
@@ -236,7 +236,7 @@ class SalesforceTestHub:
         assert [result.outcome for result in batch.results] == ["applied"], batch
 
     def left(self, order: str) -> int:
-        """What of the order's sale remains, in cents."""
+        """What is left of the order's sale, in cents."""
         [head] = [head for head in self.books.order(order).heads.values() if head.action]
         return head.standing.amount
 

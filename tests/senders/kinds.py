@@ -17,18 +17,18 @@ SAMPLES = HERE.parent / "samples/hooks"
 
 
 class SenderScript(Protocol):
-    """One kind of sender as the tests play it. `SECRET` looks like those it gives out."""
+    """A kind of sender as tests play it. `SECRET` has the sender's format."""
 
     SECRET: str
 
     def sign(self, body: bytes, secret: str, now: datetime, delivery: str) -> Mapping[str, str]:
-        """The headers it adds to a body; `delivery` is its own id of the delivery, where a header tells one."""
+        """The headers it adds to a body; `delivery` is its delivery id, if a header contains one."""
 
     def message(self, order: str, one: SequenceMessage, amount: str) -> Message:
-        """The message by which it tells that an object of the order has this state; `amount` is its payload."""
+        """The message that an object of the order has this state; `amount` is its payload."""
 
     def refund(self, order: str, amount: str, total: str, currency: str) -> Message:
-        """A message that takes back an amount of an order that cost `total`, in decimal text of the currency."""
+        """A message that takes back an amount of an order that cost `total`, as decimal text."""
 
 
 def sender_script(kind: str) -> SenderScript:
@@ -40,7 +40,7 @@ def module_name(kind: str) -> str:
 
 
 def missing_parts(kind: str) -> list[str]:
-    """What the suite needs of a kind and does not find, each as the name of a file or of a part of one."""
+    """What a kind lacks for the suite, each as the name of a file or of a part of one."""
     stem, found = kind.replace("-", "_"), []
     if find_spec(f"retour.channels.{stem}") is None:
         found.append(f"shared/retour/channels/{stem}.py")

@@ -1,4 +1,4 @@
-"""Messages as the senders build them, from their documentation: one function for each kind of object."""
+"""Messages of senders, built from their documentation: one function per kind of object."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,12 +8,12 @@ from typing import Any
 
 START = datetime(2026, 11, 10, 10, 0, tzinfo=UTC)
 Message = tuple[bytes, dict[str, str]]
-"""Body, and the headers by which its sender names the topic."""
+"""Body, and headers that name the topic."""
 
 
 @dataclass(frozen=True)
 class SequenceMessage:
-    """One message: about which of the sequence's objects, in which state, with which payload, as the how many-th."""
+    """A message: its object in the sequence, state, payload and number."""
 
     object: int
     type: str
@@ -23,7 +23,7 @@ class SequenceMessage:
 
 
 def moment(at: float) -> datetime:
-    """The sender's own time, so many seconds after the first of all."""
+    """The sender's time, in seconds after the first message."""
     return START + timedelta(seconds=at)
 
 
@@ -33,7 +33,7 @@ def cents(amount: str) -> int:
 
 
 def minor_units(amount: str) -> int:
-    """An amount in the smallest unit that its text shows: 12.345 is 12345."""
+    """An amount in the smallest unit of its text: 12.345 is 12345."""
     return int(amount.replace(".", ""))
 
 
@@ -121,7 +121,7 @@ def stripe_charge(
 
 
 def money(amount: str, **others: str) -> dict[str, Any]:
-    """A price as Shopify tells it: in the shop's currency, and in the customer's."""
+    """A price in Shopify's format, in shop and customer currency."""
     currency, presentment = others.get("currency", "EUR"), others.get("presentment")
     shop = {"amount": amount, "currency_code": currency}
     other = {"amount": presentment, "currency_code": others["presentment_currency"]} if presentment else shop

@@ -1,4 +1,4 @@
-"""A program in memory behind the real webhook function: signed calls in, what is left of a sale out."""
+"""A program in memory behind the real webhook function: signed calls in, the remaining sale out."""
 
 import importlib.util
 import itertools
@@ -49,7 +49,7 @@ DOCUMENT: dict[str, Any] = {
             "event_type": "sale", "valid_from": "2026-01-01", "payout": "10%", "lock": {"days_after_event": 60}
         }
     },
-    # Two refunds of one amount are told by one sender here, whose namespace they share; nothing else is compared.
+    # One sender reports two equal refunds in a shared namespace, so possible duplicates are not checked.
     "possible_duplicate_days": 0,
     "fx": {"USD": [{"from": "2026-01-01", "rate": "0.92"}]},
 }  # fmt: skip
@@ -80,7 +80,7 @@ class MemoryState:
 
 @dataclass
 class MemoryDeliveries:
-    """Deliveries in memory, and what is listed for people: kind, then subject."""
+    """Deliveries in memory, and cases by kind and subject."""
 
     headers: dict[str, DeliveryHeader] = field(default_factory=dict)
     bodies: dict[str, bytes] = field(default_factory=dict)
@@ -121,7 +121,7 @@ class MemoryDeliveries:
 
 @dataclass
 class WebhookHarness:
-    """A hub in memory with one source of webhooks, `shop`, and the function in front of it."""
+    """A hub in memory with one webhook source, `shop`, and its function."""
 
     kind: str
     said: Mapping[str, Any] = field(default_factory=dict)
@@ -154,13 +154,13 @@ class WebhookHarness:
 
     @property
     def signing_secret(self) -> str:
-        """One that looks as the sender's do, where that decides how it is read."""
+        """A secret in the sender's format, which some readers check."""
         return str(getattr(sender_script(self.kind), "HALL_SECRET", SECRET))
 
-    # What the function needs of a hub
+    # The hub's interface
 
     def now(self) -> datetime:
-        """Later at every look, as a clock is."""
+        """A clock that advances with each call."""
         self.moment += timedelta(milliseconds=1)
         return self.moment
 
@@ -200,10 +200,10 @@ class WebhookHarness:
     def send(self, queue: str, message: Mapping[str, Any], delay_seconds: int = 0) -> None:
         self.sent.append((queue, message))
 
-    # What tests do and look at
+    # Actions and checks of tests
 
     def sell(self, order: str, amount: str | None = "100.00", **said: Any) -> None:
-        """Report a sale: of one line SKU X with two units, unless its items are given."""
+        """Report a sale: by default one line SKU X with two units."""
         item = {"sku": "X", "quantity": 2, "amount": amount}
         action = {
             "order_id": order,
@@ -233,7 +233,7 @@ class WebhookHarness:
         )
 
     def post(self, body: bytes, *, delivery: str = "", **headers: str) -> dict[str, Any]:
-        """A call as the sender makes it, signed; what it was answered. Without a `delivery` each is one of its own."""
+        """Post a signed call and return its response. Without `delivery` each has its own id."""
         facts = {name.replace("_", "-"): value for name, value in headers.items()}
         delivery = delivery or f"msg_{next(NUMBERS)}"
         given = facts | sign_headers(self.kind, body, self.signing_secret, self.moment, delivery)
@@ -249,7 +249,7 @@ class WebhookHarness:
         return head
 
     def left(self, order: str, currency: str = "EUR") -> str:
-        """What of the order's sale remains, as decimal text."""
+        """What is left of the order's sale, as decimal text."""
         return to_text(self.head(order).standing.amount, currency)
 
     def listed(self, kind: str) -> Sequence[str]:

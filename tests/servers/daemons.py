@@ -1,6 +1,6 @@
-"""Real servers on free loopback ports, each with its own folders, as a merchant would run them.
+"""Real servers on free loopback ports, as merchants run them.
 
-Every daemon serves `root/out` (where the merchant leaves files) and `root/in` (where answers go) to one user.
+Every daemon serves `root/out` (the merchant's files) and `root/in` (replies) to one user.
 """
 
 import contextlib
@@ -23,13 +23,13 @@ from tests.servers.install import HOME
 
 HOST = "files.merchant.test"
 USER, PASSWORD = "retour", "s3cret-und-lang"
-# The account that serves: on every Debian, with a home folder that exists, as vsftpd wants.
+# The serving account: it exists on every Debian, with a home folder, as vsftpd requires.
 ACCOUNT, OWNER = "daemon", 1
 
 
 @dataclass(frozen=True)
 class Daemon:
-    """A running server: what a source's options and secret must say to use it."""
+    """A running server, and the options and secret to use it."""
 
     name: str
     port: int
@@ -38,12 +38,12 @@ class Daemon:
     secret: dict[str, str]
 
     def clear(self) -> None:
-        """Both folders empty, as at the start."""
+        """Empty both folders."""
         for path in [*(self.root / "out").iterdir(), *(self.root / "in").iterdir()]:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def leave(self, name: str, body: bytes, age: float = 3600) -> Path:
-        """The merchant leaves a file, as of `age` seconds ago."""
+        """Add a merchant's file that is `age` seconds old."""
         path = self.root / "out" / name
         path.write_bytes(body)
         os.chown(path, OWNER, OWNER)
@@ -54,7 +54,7 @@ class Daemon:
 
 @dataclass(frozen=True)
 class Identity:
-    """Certificates and keys of one test run."""
+    """Certificates and keys of a test run."""
 
     folder: Path
     ca: str
@@ -68,7 +68,7 @@ class Identity:
 
 
 def make_identity(folder: Path) -> Identity:
-    # vsftpd's TLS 1.2 wants RSA.
+    # vsftpd's TLS 1.2 needs RSA.
     authority = trustme.CA(key_type=trustme.KeyType.RSA)
     authority.issue_cert(HOST, "127.0.0.1", key_type=trustme.KeyType.RSA).private_key_and_cert_chain_pem.write_to_path(
         str(folder / "server.pem")
@@ -76,7 +76,7 @@ def make_identity(folder: Path) -> Identity:
     os.chmod(folder / "server.pem", 0o600)
     host = asyncssh.generate_private_key("ssh-ed25519")
     host.write_private_key(str(folder / "host_key"))
-    # ProFTPD's SFTP reads PEM keys only.
+    # ProFTPD's SFTP reads only PEM keys.
     rsa = asyncssh.generate_private_key("ssh-rsa", key_size=2048)
     rsa.write_private_key(str(folder / "host_key_rsa"), "pkcs1-pem")
     rsa.write_public_key(str(folder / "host_key_rsa.pub"))
@@ -100,7 +100,7 @@ def free_port() -> int:
 
 
 def make_folders(folder: Path) -> Path:
-    """out/ and in/ of one server, writable by the one account all of them serve as."""
+    """Create out/ and in/ for a server, writable by the serving account."""
     root = folder / "site"
     for path in (folder, root, root / "out", root / "in"):
         path.mkdir(exist_ok=True)
@@ -112,7 +112,7 @@ def make_folders(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def run_daemon(folder: Path, port: int, *command: str | Path) -> Iterator[None]:
-    """The daemon in the foreground, from the moment it answers until the end of the block."""
+    """Run a daemon in the foreground while the context is open, after waiting for its first response."""
     log = folder / "daemon.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -140,7 +140,7 @@ def run_daemon(folder: Path, port: int, *command: str | Path) -> Iterator[None]:
 
 
 def environment() -> dict[str, str]:
-    """A server's machine: far from UTC, so that local times in listings would show."""
+    """A server's environment, far from UTC so that local times in listings are noticed."""
     unpacked = HOME / "libraries"
     libraries = [*unpacked.glob("usr/lib/*-linux-gnu"), *unpacked.glob("lib/*-linux-gnu")]
     return {"PATH": os.environ["PATH"], "LD_LIBRARY_PATH": ":".join(map(str, libraries)), "TZ": "America/New_York"}
@@ -232,7 +232,7 @@ def pureftpd(folder: Path, identity: Identity, tls: str) -> Iterator[Daemon]:
     root, port = make_folders(folder), free_port()
     program = HOME / "pureftpd"
     entry = folder / "users"
-    # Its own password hash takes seconds by design; crypt's, which it reads as well, does not.
+    # ProFTPD's own password hash is slow by design; it also reads crypt's.
     entry.write_text(f"{USER}:{hash_password(PASSWORD)}:{OWNER}:{OWNER}::{root}/./::::::::::::\n")
     subprocess.run(
         [program / "usr/bin/pure-pw", "mkdb", folder / "users.pdb", "-f", entry], check=True, env=environment()
