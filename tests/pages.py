@@ -33,9 +33,11 @@ CONSOLE = {
     "partners": "/console/{program}/partners",
     "partner": "/console/{program}/partner?id={partner}",
     "audit": "/console/{program}/setup/audit",
-    "search-parts": "/console/{program}/search?q=licht",
+    "search-parts": "/console/{program}/search?q=sale",
     "funding": "/console/{program}/money/funding?preset=amazon-seller",
     "statements": "/console/{program}/money/statements",
+    "payments": "/console/{program}/money/payments",
+    "payees": "/console/{program}/money/payees",
     "send": "/console/{program}/send",
     "dry-run": "/console/{program}/dry-runs/{run}",
     "setup": "/console/{program}/setup",
@@ -64,6 +66,7 @@ PORTAL = {
     "my-statements": "/my/statements",
     "order": "/my/order?program={program}&id={action}",
     "calendar": "/my/calendar",
+    "account": "/my/account",
 }
 NO_PAGES = {
     "actions.csv": "/console/{program}/actions.csv",
@@ -81,6 +84,7 @@ NO_PAGES = {
 
 
 LATER = {
+    "payment": "/console/{program}/money/payments/{payment}",
     "statement": "/console/{program}/money/statements/{statement}",
     "my-statement": "/my/statement?program={program}&id={statement}",
 }
@@ -101,7 +105,7 @@ def fill_addresses(addresses: Mapping[str, str], **names: str) -> dict[str, str]
 def routes_without_address() -> list[str]:
     """Page routes that no URL here leads to."""
     blanks = {name: name * 5 for name in ("program", "delivery", "row", "partner", "order", "action", "modification",
-              "run", "source", "contract", "token", "statement")}  # fmt: skip
+              "run", "source", "contract", "token", "statement", "payment")}  # fmt: skip
     known = [
         urlsplit(address).path for address in fill_addresses(CONSOLE | PORTAL | NO_PAGES | LATER, **blanks).values()
     ]

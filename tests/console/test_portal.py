@@ -52,7 +52,8 @@ def test_a_day_is_expected_and_a_change_has_its_reason_in_their_language(
     house.modify({"order_id": "A-1", "change": "take_back", "amount": "20.00", "currency": "EUR",
                   "reason": "ITEM_RETURNED"})  # fmt: skip
     browser = console.person("partner", "nordlicht")
-    assert "Expected 2 Dec 2026" in browser.get("/my/credit").text
+    credit = browser.get("/my/credit").said
+    assert "Expected 2 Dec 2026" in credit and "can change until the end of 1 Dec 2026" in credit
     changes = browser.get("/my/changes", accept_language="de-DE,de;q=0.9").text
     assert "Artikel zurückgegeben" in changes and "8,00\N{NO-BREAK SPACE}EUR → 6,40\N{NO-BREAK SPACE}EUR" in changes
 

@@ -208,7 +208,8 @@ def suggest_rules(results: Sequence[Result], done: Sequence[CorrectionLink]) -> 
         if told and correction.newest_correction(done, place_of(one)) is None:
             key = (one.code, column, value)
             counted[key] = counted.get(key, 0) + 1
-            nearest[key] = one.details.get("nearest", "")
+            meant = one.details.get("nearest", "")
+            nearest[key] = "" if "," in meant else meant
     several = [ReplacementRule(*key, count, nearest[key]) for key, count in counted.items() if count > 1]
     return sorted(several, key=lambda rule: -rule.rows)
 
