@@ -51,9 +51,10 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
 ENVIRONMENT_READERS = {"settings.py", "cli"}
 
 ROOMS = (
-    "domain", "numbers", "sentences", "errors", "availability", "settings", "files", "channels", "normalise", "store",
-    "ports", "context", "wiring", "remote", "polling", "money", "posting", "counting", "setup", "connection_test",
-    "intake", "views", "previews", "sync", "schedule", "operations", "replies", "commands", "api", "console", "cli",
+    "domain", "numbers", "languages", "sentences", "errors", "availability", "settings", "files", "channels",
+    "normalise", "store", "ports", "context", "wiring", "remote", "polling", "money", "posting", "counting", "setup",
+    "connection_test", "intake", "views", "previews", "sync", "schedule", "operations", "replies", "commands", "api",
+    "console", "cli",
 )  # fmt: skip
 """Every room, the innermost first: each may import those before it."""
 

@@ -15,7 +15,7 @@ from retour.domain.row import Unreadable
 from retour.files.open import open_file
 from retour.files.opened_file import OpenedFile
 from retour.normalise import Normalised, Normaliser
-from retour.sentences import sentence
+from retour.sentences import LANGUAGES, sentence
 from retour.setup import program_file
 from tests.conftest import PROGRAM
 from tests.files import old_workbooks, test_ods, workbooks
@@ -255,7 +255,7 @@ def test_amounts_of_one_unit_count_as_often_as_there_are_units() -> None:
 def test_a_blank_cell_is_named_by_the_sender_s_own_column() -> None:
     (found,) = read("nr,betrag\nA-1,\n", **MAPPED)
     assert isinstance(found, Unreadable) and (found.code, found.column) == ("AMOUNT_NEEDED", "betrag")
-    for language in ("en", "de", "fr"):
+    for language in LANGUAGES:
         assert "take_back" not in sentence(found.code, found.details, language)
 
 

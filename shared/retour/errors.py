@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from retour import sentences
 from retour.domain.phrase import Sentence
+from retour.languages import with_further_languages
 from retour.sentences import fill_in, sentence
 
 EXCERPT_CHARS_MAX = 80
@@ -103,7 +104,14 @@ def localize_member(member: Any, language: str) -> Any:
 def error_catalog() -> Mapping[str, Any]:
     """Code to status, title and sentences."""
     found: Mapping[str, Any] = json.loads(files("retour").joinpath("errors.json").read_text("utf-8"))
-    return found
+    return {
+        code: {
+            **body,
+            "title": with_further_languages({"title": body["title"]}, f"error/{code}/")["title"],
+            "sentences": with_further_languages(body["sentences"], f"error/{code}/sentence/"),
+        }
+        for code, body in found.items()
+    }
 
 
 def excerpt(text: Any) -> str:

@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 
 from retour.domain.contracts.conditions import condition_sentences
 from retour.domain.phrase import Sentence
+from retour.languages import Language, language_or_english, languages, with_further_languages
 
-LANGUAGES = ("en", "de", "fr")
+LANGUAGES = tuple(languages())
 CATALOGS = (
     ("retour", "words.json"),
     ("retour.domain.actions", "codes.json"),
@@ -36,16 +37,6 @@ MOMENT_DETAILS = ("locks_at", "received_at", "first_received_at", "moment")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
 DAYS = ("event_day", "locked_day", "report_day", "statement_day", "paid_day", "due_day")
 DAY = re.compile(r"\d{4}-\d\d-\d\d")
-MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-    "December",
-)  # fmt: skip
-MOMENT_FORMATS = {
-    "en": "%-d MONTH %Y, %H:%M (ZONE)",
-    "de": "%d.%m.%Y, %H:%M Uhr (ZONE)",
-    "fr": "%d/%m/%Y à %H:%M (ZONE)",
-}
-WRITTEN_DAY = {"en": "%-d MONTH %Y", "de": "%d.%m.%Y", "fr": "%d/%m/%Y"}
 NUMBER_DETAILS = (
     "dates",
     "amount",
@@ -73,8 +64,6 @@ NUMBER_DETAILS = (
     "waiting_days",
 )
 NUMBER = re.compile(r"(-?)(\d[\d,]*)(?:\.(\d+))?( [A-Z]{3}|%)?")
-SEPARATORS = {"en": (",", "."), "de": (".", ","), "fr": ("\u202f", ",")}
-PERCENT_MARKS = {"en": "%", "de": "\N{NO-BREAK SPACE}%", "fr": "\N{NO-BREAK SPACE}%"}
 WORD_DETAILS = {"state": "STATE_WORD", "threshold": "THRESHOLD_WORD"}
 """Details that are a word of ours, and the code under which it stands in every language."""
 MEASURED = {"THRESHOLD_EXCEEDED": "value"}
@@ -87,7 +76,7 @@ def all_sentences() -> Mapping[str, Mapping[str, str]]:
     found: dict[str, Mapping[str, str]] = condition_sentences()
     for package, name in CATALOGS:
         found |= json.loads(files(package).joinpath(name).read_text("utf-8"))
-    return found
+    return with_further_languages(found)
 
 
 class _DashForMissing(dict[str, str]):
@@ -127,27 +116,32 @@ def localise(name: str, value: str | Sentence, language: str, zone: str = "UTC")
         return sentence(value.code, value.details, language)
     if name in MOMENT_DETAILS and MOMENT.fullmatch(value):
         moment = datetime.fromisoformat(value).astimezone(ZoneInfo(zone))
-        written = f"{moment:{MOMENT_FORMATS.get(language, MOMENT_FORMATS['en'])}}"
-        return written.replace("MONTH", MONTHS[moment.month - 1]).replace("ZONE", place_name(zone))
+        spoken = language_or_english(language)
+        return written_day(moment, spoken.moment, spoken).replace("ZONE", place_name(zone))
     if name == "zone":
         return place_name(value)
     if name in WORD_DETAILS:
         word = all_sentences().get(f"{WORD_DETAILS[name]}/{value}")
         return word.get(language, word["en"]) if word else value
     if name in DAYS and DAY.fullmatch(value):
-        day = date.fromisoformat(value)
-        return f"{day:{WRITTEN_DAY.get(language, WRITTEN_DAY['en'])}}".replace("MONTH", MONTHS[day.month - 1])
-    if name in NUMBER_DETAILS and language in SEPARATORS and (found := NUMBER.fullmatch(value)):
-        return localise_number(found, language)
+        spoken = language_or_english(language)
+        return written_day(date.fromisoformat(value), spoken.day, spoken)
+    if name in NUMBER_DETAILS and language in languages() and (found := NUMBER.fullmatch(value)):
+        return localise_number(found, languages()[language])
     return value
 
 
-def localise_number(found: re.Match[str], language: str) -> str:
-    group, mark = SEPARATORS[language]
+def written_day(day: date, pattern: str, language: Language) -> str:
+    """A day, or a moment, by a pattern of its language."""
+    month = language.months[day.month - 1] if language.months else ""
+    return f"{day:{pattern}}".replace("MONTH", month)
+
+
+def localise_number(found: re.Match[str], language: Language) -> str:
     sign, digits, cents, unit = found.groups("")
-    whole = f"{int(digits.replace(',', '')):,}".replace(",", group)
-    told_unit = PERCENT_MARKS[language] if unit == "%" else unit
-    return f"{sign}{whole}{mark if cents else ''}{cents}{told_unit}"
+    whole = f"{int(digits.replace(',', '')):,}".replace(",", language.group)
+    told_unit = language.percent if unit == "%" else unit
+    return f"{sign}{whole}{language.mark if cents else ''}{cents}{told_unit}"
 
 
 def place_name(zone: str) -> str:

@@ -34,6 +34,7 @@ from retour.channels.mail import (
 )
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
+from retour.sentences import LANGUAGES
 
 ROWS = b"order_id,change\r\nA-1,reverse\r\n"
 TOP = (
@@ -769,7 +770,7 @@ def test_the_answer_says_what_became_of_the_rows() -> None:
     assert (attachment.get_filename(), attachment.get_content()) == ("rejected_may.csv", ROWS)
 
 
-@pytest.mark.parametrize("language", ["en", "de", "fr"])
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_each_language_says_all_of_it(language: str) -> None:
     body = answered(language=language, refusal="Because.", to={"to": "x@shop.example"}).get_body()
     assert body is not None

@@ -12,6 +12,7 @@ from pathlib import Path
 from retour.domain.senders import OF_ORDERS, OF_TOTALS, Sender, senders
 from retour.files.formats import FORMATS
 from retour.files.partner_layouts import OWN_LAYOUT, partner_layouts
+from retour.languages import languages
 from retour.setup.terms_schema import locks_table, rules_table, term_definitions
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +39,11 @@ def subscription_row(sender: Sender) -> Sequence[str]:
     basis = "goods" if sender.basis == "goods" else "the order's total"
     money, names = code_list(sender.money), code_list(sender.names)
     return [f"`{sender.kind}`", sender.title, basis, money, names, NEEDED[sender.names_tell]]
+
+
+def languages_titles() -> str:
+    *first, last = (one.title for one in languages().values())
+    return f"{', '.join(first)} and {last}"
 
 
 def formats_known() -> str:
@@ -85,6 +91,7 @@ DOCUMENTED: Mapping[str, Callable[[], str]] = {
     "senders: subscriptions": senders_subscriptions,
     "terms: rules": lambda: "\n".join(["", *rules_table(), ""]),
     "terms: locks": lambda: "\n".join(["", *locks_table(), ""]),
+    "languages: titles": languages_titles,
     "formats: known": formats_known,
     "formats: titles": formats_titles,
     "layouts: systems": layouts_systems,
@@ -93,6 +100,7 @@ DOCUMENTED: Mapping[str, Callable[[], str]] = {
 }
 ENUMERATED: Mapping[str, Callable[[], Sequence[str]]] = {
     "kind": lambda: list(senders()),
+    "language": lambda: list(languages()),
     "layout": lambda: [OWN_LAYOUT, *sorted(id for id, one in partner_layouts().items() if one.kind == "modifications")],
 }
 """By the name of a property of the schema, of which there is one, what may be said there."""

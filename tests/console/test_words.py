@@ -1,19 +1,17 @@
 """Three languages, whole; numbers and days as each of them writes them."""
 
 import re
-import subprocess
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from babel.messages.pofile import read_po
+from tests.conformance.texts import extract_console
 
 from retour.console.words import LOCALE, Words, language_of
+from retour.languages import ENGLISH, languages
 
 CONSOLE = LOCALE.parent
 NOW = datetime(2026, 11, 4, 14, 5, tzinfo=UTC)
-KEYWORDS = ("say", "term", "_", "n_:1,2", "count:1,2")
 FIXED = "\N{NO-BREAK SPACE}"
 
 
@@ -21,14 +19,12 @@ FIXED = "\N{NO-BREAK SPACE}"
 def said(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """Every text the pages say."""
     path = tmp_path_factory.mktemp("words") / "console.pot"
-    command = [str(Path(sys.executable).parent / "pybabel"), "-q", "extract", "-F", "locale/babel.cfg", "-o", str(path)]
-    command += [part for keyword in KEYWORDS for part in ("-k", keyword)]
-    subprocess.run([*command, "."], cwd=CONSOLE, check=True, capture_output=True)
+    extract_console(path)
     with path.open("rb") as file:
         return {one.id[0] if isinstance(one.id, tuple) else str(one.id) for one in read_po(file) if one.id}
 
 
-@pytest.mark.parametrize("language", ["de", "fr"])
+@pytest.mark.parametrize("language", [one for one in languages() if one != ENGLISH])
 def test_every_text_is_there_in_every_language_and_none_too_many(language: str, said: set[str]) -> None:
     assert len(said) > 300
     with (LOCALE / language / "LC_MESSAGES/console.po").open("rb") as file:

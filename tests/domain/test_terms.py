@@ -51,7 +51,7 @@ def test_a_condition_brings_its_case_and_its_words_in_every_language(word: str) 
         f"what does {word} hold of? Write tests/domain/terms/{word}.yaml"
     )
     assert condition_case(word).keys() == {"asks", "typed", "holds", "fails"}
-    for texts in (CONDITIONS[word].says, CONDITIONS[word].unless):
+    for texts in (all_sentences()[CONDITIONS[word].code], all_sentences()[CONDITIONS[word].code_not]):
         assert set(LANGUAGES) <= texts.keys()
         assert all("{values}" in text for text in texts.values())
     assert CONDITIONS[word].about.endswith(".")

@@ -11,6 +11,7 @@ from retour.domain.program import Source
 from retour.files.open import open_file
 from retour.files.opened_file import OpenedFile
 from retour.files.result_files import ResultFormat, escape_formula, receipt_text, rejected_rows, result_csv
+from retour.sentences import LANGUAGES
 
 
 def say(code: str, details: Mapping[str, str]) -> str:
@@ -89,7 +90,7 @@ def test_only_refused_rows_are_rejected_in_the_bytes_they_came_in() -> None:
     assert b"".join(rejected_rows(opened, results)) == content.replace("A-2;reverse;ö\n".encode(), b"")
 
 
-@pytest.mark.parametrize("language", ["en", "de", "fr", "xx"])
+@pytest.mark.parametrize("language", [*LANGUAGES, "xx"])
 def test_the_receipt_names_the_file_and_its_answers(language: str) -> None:
     text = receipt_text(language, "may.csv", 12, "ab" * 32, datetime(2026, 5, 1, tzinfo=UTC), "20260501T-x").decode()
     for part in ("may.csv", "12", "ab" * 32, "2026-05-01T00:00:00.000Z", "20260501T-x", "result_may.csv.csv"):

@@ -18,7 +18,7 @@ from retour.domain.row import Refusal, Row, Unreadable
 from retour.files.open import open_file
 from retour.files.opened_file import OpenedFile
 from retour.files.result_files import rows_at_places
-from retour.sentences import sentence
+from retour.sentences import LANGUAGES, sentence
 
 SIGNS = st.text(alphabet="aZ1\",; \t\x00\u00a0\u00e9\u20ac='+E#.\r\ufeff", max_size=14)
 BODIES = st.lists(st.one_of(SIGNS, st.sampled_from(('A-1,x,"', '"', 'A-2,"b', "A-3,c,d", '"e\'e",f,"g"'))), max_size=12)
@@ -210,7 +210,7 @@ def test_a_file_in_utf_8_on_a_source_of_another_encoding_is_told_just_that() -> 
     content = "order_id,change,note\nA-1,reverse,Größe\nA-2,reverse,plain\n".encode()
     refused, read = rows(content, encoding="cp1252")
     assert isinstance(refused, Unreadable) and isinstance(read, Row)
-    for language in ("en", "de", "fr"):
+    for language in LANGUAGES:
         says = sentence(refused.code, refused.details, language)
         assert "UTF-8" in says and "cp1252" in says
 

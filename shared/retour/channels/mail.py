@@ -32,6 +32,7 @@ from retour.files.mail_parts import (
 )
 from retour.files.sniff import NON_TABLES, sniff
 from retour.files.text import SNIFF_BYTES
+from retour.languages import Texts, language_or_english, with_further_languages
 from retour.sentences import localise as localise_detail
 
 RECEIVERS = ("amazonses.com", "retour.local")
@@ -291,9 +292,9 @@ def _is_automatic(headers: Headers) -> bool:
 
 
 @cache
-def _texts() -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = json.loads(files("retour.channels").joinpath("mail.json").read_text("utf-8"))
-    return found
+def _texts() -> Texts:
+    found: Texts = json.loads(files("retour.channels").joinpath("mail.json").read_text("utf-8"))
+    return with_further_languages(found, "mail/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,7 +402,7 @@ def repetition_lines(rows: RepeatedRows, summary: FileSummary, language: str, pr
 
 def format_count(number: int, language: str) -> str:
     """A number formatted for a language."""
-    return f"{number:,}".replace(",", {"de": ".", "fr": "\u202f"}.get(language, ","))
+    return f"{number:,}".replace(",", language_or_english(language).group)
 
 
 def localise(key: str, language: str, **parts: str) -> str:

@@ -17,11 +17,12 @@ from markupsafe import Markup
 from retour.console import labels
 from retour.console.people import PERMISSIONS, Person
 from retour.console.request import Request, Response, html_response
-from retour.console.words import NAMES, Words
+from retour.console.words import Words
 from retour.context import Context
 from retour.domain.calendar import local_day
 from retour.domain.program import Program
 from retour.errors import RequestError
+from retour.languages import languages
 from retour.store.programs import ANY_PROGRAM, Principal
 from retour.views.ledger_reader import LedgerReader
 from retour.wiring import Hub
@@ -158,7 +159,7 @@ class PageContext:
             "theme": self.theme,
             "density": "compact" if self.request.cookies.get("retour_rows") == "compact" else "",
             "keys_off": self.request.cookies.get("retour_keys") == "off",
-            "languages": NAMES,
+            "languages": {code: one.name for code, one in languages().items()},
             "form_id": secrets.token_urlsafe(12),
         }
 

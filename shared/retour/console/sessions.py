@@ -15,7 +15,7 @@ from retour.console.people import (
     redeem_link,
 )
 from retour.console.request import Response, cookie, redirect
-from retour.console.words import LANGUAGES
+from retour.languages import languages
 
 YEAR = 365 * 86400
 ROWS = ("comfortable", "compact")
@@ -110,7 +110,7 @@ def preferences(context: PageContext) -> Response:
     """Language, colours, density and keys of this browser."""
     form, request = context.request.form, context.request
     cookies = []
-    if form.get("language") in LANGUAGES:
+    if form.get("language") in languages():
         cookies.append(cookie("retour_language", form["language"], request, YEAR))
     if form.get("theme") in THEMES:
         cookies.append(cookie("retour_theme", form["theme"], request, YEAR))

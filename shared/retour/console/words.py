@@ -1,7 +1,6 @@
 """Texts, numbers and dates as the reader's language writes them."""
 
 import gettext
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -19,9 +18,8 @@ from babel.numbers import format_decimal, format_percent
 from retour.domain.calendar import last_day_before
 from retour.domain.money import exponent
 from retour.domain.times import parse_instant
+from retour.languages import languages
 
-LANGUAGES: Mapping[str, str] = {"en": "en_GB", "de": "de_DE", "fr": "fr_FR"}
-NAMES = {"en": "English", "de": "Deutsch", "fr": "Français"}
 LOCALE = Path(__file__).parent / "locale"
 MINUS = "\N{MINUS SIGN}"
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
@@ -42,13 +40,13 @@ def load_translations(language: str) -> gettext.NullTranslations:
 
 def language_of(cookie: str | None, accepted: str, usual: str = "en") -> str:
     """As chosen before, else the first accepted one we speak, else the program's."""
-    if cookie and cookie in LANGUAGES:
+    if cookie and cookie in languages():
         return cookie
     for one in accepted.split(","):
         tag = one.partition(";")[0].strip().lower()[:2]
-        if tag in LANGUAGES:
+        if tag in languages():
             return tag
-    return usual if usual in LANGUAGES else "en"
+    return usual if usual in languages() else "en"
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class Words:
 
     @cached_property
     def locale(self) -> Locale:
-        return Locale.parse(LANGUAGES[self.language])
+        return Locale.parse(languages()[self.language].locale)
 
     def say(self, text: str, **values: object) -> str:
         said = load_translations(self.language).gettext(text)
@@ -78,13 +76,13 @@ class Words:
 
     def percent(self, share: Decimal | float) -> str:
         return self._minus(
-            format_percent(share, format="#,##0.#\N{NO-BREAK SPACE}%" if self.language != "en" else "#,##0.#%",
+            format_percent(share, format=f"#,##0.#{languages()[self.language].percent}",
                            locale=self.locale, decimal_quantization=True)
         )  # fmt: skip
 
     def rate(self, percent: Decimal) -> str:
         """What a contract agrees, to its last digit."""
-        pattern = "#,##0.######%" if self.language == "en" else "#,##0.######\N{NO-BREAK SPACE}%"
+        pattern = f"#,##0.######{languages()[self.language].percent}"
         return format_percent(percent / 100, format=pattern, locale=self.locale, decimal_quantization=False)
 
     def money(self, amount: str | Decimal | None, currency: str, signed: bool = False) -> str:

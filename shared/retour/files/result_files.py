@@ -15,6 +15,7 @@ from retour.domain.row import Row, Unreadable, line_place
 from retour.files import names
 from retour.files.opened_file import OpenedFile
 from retour.files.text import encode_raw
+from retour.languages import Texts, with_further_languages
 
 Sentence = Callable[[str, Mapping[str, str]], str]
 
@@ -166,9 +167,9 @@ def _write_lines(opened: OpenedFile, raws: Iterable[str]) -> Iterator[bytes]:
 
 
 @cache
-def _texts() -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = json.loads(files("retour.files").joinpath("receipt.json").read_text("utf-8"))
-    return found
+def _texts() -> Texts:
+    found: Texts = json.loads(files("retour.files").joinpath("receipt.json").read_text("utf-8"))
+    return with_further_languages(found, "file/")
 
 
 def receipt_text(language: str, name: str, size: int, sha256: str, received_at: datetime, delivery: str) -> bytes:

@@ -19,6 +19,7 @@ from retour.domain.program import Program
 from retour.domain.times import format_instant
 from retour.intake.batch import DONE, DRY_RUN, HELD, REFUSED, Batch
 from retour.intake.uploads import NO_HASH
+from retour.languages import language_or_english
 from retour.posting.rows import to_result
 from retour.sentences import sentence
 from retour.store.deliveries import DeliveryHeader
@@ -343,7 +344,7 @@ def history(order: Order, action: Action, head: ActionHead, program: Program) ->
 def payout_sentence(parts: Sequence[Phrase], language: str) -> str:
     """The phrases of a payout as one sentence: the sum, then the reasons."""
     first, *why = [sentence(part.code, localize_days(part.details, language), language) for part in parts]
-    colon = " : " if language == "fr" else ": "
+    colon = language_or_english(language).colon
     return f"{first}{colon}{'; '.join(why)}." if why else f"{first}."
 
 

@@ -18,6 +18,7 @@ from retour.domain.actions.order import ActionHead, Order
 from retour.domain.actions.replay import as_of
 from retour.domain.money import to_text
 from retour.errors import NotFoundError, RequestError
+from retour.languages import languages
 from retour.previews.act import act_preview_document
 from retour.views import documents
 from retour.views.schemas import BatchAnswerDocument, ModificationDocument
@@ -136,7 +137,7 @@ def act_values(context: PageContext, found: FoundAction, act: str, given: Mappin
 
 def parse_amount(context: PageContext, typed: str | None) -> str | None:
     """An amount in the reader's number format. Ambiguous text is left for the core to refuse."""
-    if typed is not None and context.words.language != "en" and DECIMAL_COMMA.fullmatch(typed):
+    if typed is not None and languages()[context.words.language].mark == "," and DECIMAL_COMMA.fullmatch(typed):
         return typed.replace(",", ".")
     return typed
 
