@@ -55,6 +55,8 @@ def test_a_condition_brings_its_case_and_its_words_in_every_language(word: str) 
         assert set(LANGUAGES) <= texts.keys()
         assert all("{values}" in text for text in texts.values())
     assert CONDITIONS[word].about.endswith(".")
+    if CONDITIONS[word].pattern:
+        assert set(LANGUAGES) <= all_sentences()[f"FAULT_DESCRIPTION/{CONDITIONS[word].about}"].keys()
 
 
 def test_every_case_has_its_condition() -> None:

@@ -4,7 +4,7 @@ Conditions are evaluated on the action as reported, whenever it is priced: no re
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -70,7 +70,8 @@ class ConditionType:
 
     `found` is what an action has of it: of its line where `of_line`. `says` explains in each language that it was
     asked (`unless`: that it must not hold), with `{values}`, and names it in the console's form. `is_amount`: it is a
-    range of money, not a list.
+    range of money, not a list. Of values with a `pattern` the right ones are told by `about`, whose other languages are
+    `about_in`.
     """
 
     word: str
@@ -80,6 +81,7 @@ class ConditionType:
     unless: Mapping[str, str]
     of_line: bool = False
     is_amount: bool = False
+    about_in: Mapping[str, str] = field(default_factory=dict)
     pattern: str = ""
     example: str = ""
 
@@ -225,6 +227,10 @@ CONDITIONS: Mapping[str, ConditionType] = {
             _action(lambda action: action.country),
             says={"en": "country {values}", "de": "Land {values}", "fr": "pays {values}"},
             unless={"en": "country not {values}", "de": "Land nicht {values}", "fr": "pays autre que {values}"},
+            about_in={
+                "de": "Aktionen von Kunden in einem dieser Länder (ISO 3166, zwei Buchstaben).",
+                "fr": "Les actions des clients de l'un de ces pays (ISO 3166, deux lettres).",
+            },
             pattern="^[A-Z]{2}$",
             example="DE",
         ),
@@ -245,6 +251,10 @@ CONDITIONS: Mapping[str, ConditionType] = {
             _action(lambda action: action.currency),
             says={"en": "currency {values}", "de": "Währung {values}", "fr": "devise {values}"},
             unless={"en": "currency not {values}", "de": "Währung nicht {values}", "fr": "devise autre que {values}"},
+            about_in={
+                "de": "Aktionen in einer dieser ursprünglichen Währungen (ISO 4217).",
+                "fr": "Les actions dans l'une de ces devises d'origine (ISO 4217).",
+            },
             pattern="^[A-Z]{3}$",
             example="USD",
         ),
@@ -297,9 +307,13 @@ class TermCondition:
 
 
 def condition_sentences() -> dict[str, Mapping[str, str]]:
-    """The sentences of all conditions, by code."""
-    said = ({one.code: one.says, one.code_not: one.unless} for one in CONDITIONS.values())
-    return {code: texts for each in said for code, texts in each.items()}
+    """The sentences of all conditions, by code; and what a fault of a program quotes of one with a pattern."""
+    found: dict[str, Mapping[str, str]] = {}
+    for one in CONDITIONS.values():
+        found |= {one.code: one.says, one.code_not: one.unless}
+        if one.pattern:
+            found[f"FAULT_DESCRIPTION/{one.about}"] = {"en": one.about, **one.about_in}
+    return found
 
 
 def conditions_of(body: Mapping[str, Any], currency: str, lists: Mapping[str, Entries]) -> tuple[TermCondition, ...]:
