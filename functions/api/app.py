@@ -44,10 +44,10 @@ from retour.operations.doctor import run_checks
 from retour.operations.replay import rebuild_delivery
 from retour.replies import downloads
 from retour.store.programs import Principal
+from retour.views import journal, statements
 from retour.views import keys as views_keys
 from retour.views import named_lists as views_lists
 from retour.views import programs as views_programs
-from retour.views import statements
 from retour.views.payees import list_accounts, list_treatments
 from retour.views.payments import payment_batch
 from retour.views.schemas import BatchAnswerDocument
@@ -288,6 +288,20 @@ def export_payments(program: str, payment: str) -> Response[bytes]:
 @app.post("/v1/programs/<program>/payments/<payment>/confirm")
 def confirm_payments(program: str, payment: str) -> Answer:
     return payments.confirm_batch(open_context(program), current_call(), payment), 200
+
+
+@app.get("/v1/programs/<program>/journal")
+def show_journal(program: str) -> Answer:
+    call = current_call()
+    query = call.query
+    return journal.journal(
+        hub(), open_program(program), call.limit(), query.get("cursor", ""), query.get("account", "")
+    ), 200
+
+
+@app.get("/v1/programs/<program>/verify")
+def verify_money(program: str) -> Answer:
+    return journal.verification(hub(), open_program(program)), 200
 
 
 @app.get("/v1/programs/<program>/payout-accounts")

@@ -14,6 +14,7 @@ from retour.domain.program import Program
 from retour.intake.undeclared_statuses import unlist_declared
 from retour.intake.uploads import refuse_missing_uploads
 from retour.money.acts import take_up_open
+from retour.money.journal import book
 from retour.money.statements import issue
 from retour.operations.retention import delete_expired_bodies
 from retour.posting.order_names import expire_names
@@ -120,6 +121,7 @@ JOBS: Mapping[str, Callable[[Hub, Program, Callable[[], bool]], Any]] = {
     "ended": delete_expired_bodies,
     "money": take_up_open,
     "statements": issue,
+    "journal": book,
     "arrivals": count_arrivals,
     "rolled_up": roll_up,
 }

@@ -6,7 +6,7 @@ from tests.conftest import ProgramHarness
 from tests.console.conftest import Answer, Console
 from tests.functions.test_api import Caller
 from tests.functions.test_payments import IBANS, account, approved, call, confirm, ready, stated, taxed
-from tests.functions.test_statements import admin, at
+from tests.functions.test_statements import admin, at, passed, program
 
 __all__ = ["admin", "call", "ready", "stated"]
 PAGE = "/money/payments"
@@ -121,3 +121,19 @@ def test_a_partner_changes_the_own_account_and_is_told(ready: ProgramHarness, ca
     assert xena.send({**form, "program": "other"}, holder="X", iban=IBANS["zoe"]).status == 404
     at(ready, "2026-12-15T10:00")
     taxed(call, "xena")
+
+
+def test_the_journal_and_its_verification(ready: ProgramHarness, call: Caller) -> None:
+    from retour.money.journal import book
+
+    console = Console(ready)
+    confirm(call, approved(ready, call), {"partner": "xena", "status": "paid"})
+    passed(ready, "2026-12-20T01:00")
+    book(ready.hub, program(ready))
+    page = console.person("finance").get(f"{console.base}/money/journal")
+    assert "funding:default" in page.said and "Approved for payment" in page.said and "16.00" in page.said
+    page = console.person("manager").get(f"{console.base}/money/journal?verify=1&account=funding")
+    assert "payments agree" in page.said and "Only of funding" in page.said and "Became final" not in page.said
+    ready.hub.payments(ready.program).put_statement("2026-12-04~AC-00009", {"batch": "x", "state": "paid"})
+    page = console.person().get(f"{console.base}/money/journal?verify=1", accept_language="de")
+    assert "AC-00009, die es nicht gibt" in page.said

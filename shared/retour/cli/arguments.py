@@ -188,6 +188,20 @@ def build_parser() -> argparse.ArgumentParser:
     pay.add_argument("--paid", action="store_true", help="confirm, without a file: all payments of the batch were paid")
     pay.add_argument("--failed", metavar="REASON", help="confirm, without a file: all of them failed, and why")
 
+    booked = command(
+        "journal", "journal:journal", "show what was booked, the newest first, and the balances", hub, program, listing,
+        more="Double entry: each entry comes to 0, a debit is positive. Booked once a day is over.",
+    )  # fmt: skip
+    booked.add_argument(
+        "--account", metavar="A", help="'commission expense', 'payable', 'payable:default:nordlicht', 'stated', "
+        "'in payment:BATCH' or 'funding:default'; a beginning stands for all below it",
+    )  # fmt: skip
+    verify = command(
+        "verify", "journal:verify", "compare journal, ledger, statements and payments", hub, program,
+        more="Exit code 1: something differs; the first thing that does is told.",
+    )  # fmt: skip
+    verify.add_argument("--json", action="store_true", help="as JSON")
+
     accounts = command(
         "payout-accounts", "payees:accounts", "show payout accounts by their last four signs, or keep one", hub,
         program,

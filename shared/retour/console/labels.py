@@ -35,6 +35,13 @@ LABELS = {
         "failed": term("Failed"),
         "dry run": term("Preview"),
     },
+    "booking": {
+        "final": term("Became final"),
+        "stated": term("Stated"),
+        "in_payment": term("Approved for payment"),
+        "paid": term("Paid"),
+        "failed": term("Failed"),
+    },
     "treatment": {
         "domestic_vat": term("VAT of the country"),
         "reverse_charge": term("Reverse charge"),

@@ -108,6 +108,7 @@ ROUTES = (
     route("POST", f"{PROGRAM}/money/payments/{{payment}}/approve", money.payments.approve, "pay"),
     route("POST", f"{PROGRAM}/money/payments/{{payment}}/export", money.payments.hand_out, "pay"),
     route("POST", f"{PROGRAM}/money/payments/{{payment}}/confirm", money.payments.confirm, "pay"),
+    route("GET", f"{PROGRAM}/money/journal", money.journal.index, "see"),
     route("GET", f"{PROGRAM}/money/payees", money.payees.index, "see"),
     route("POST", f"{PROGRAM}/money/payees", money.payees.keep, "pay"),
     route("GET", f"{PROGRAM}/send", send_file.upload_form, "send"),

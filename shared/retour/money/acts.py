@@ -104,6 +104,7 @@ def approve(payments: Payments, delivery: Delivery, act: Document, has_time: Has
     standing = standing or payments.approval(id_)
     if standing is None or standing["delivery"] != delivery.id:
         return refused("BATCH_APPROVED" if standing else "PAYMENTS_MOVED")
+    payments.note_act(standing["at"], "approve", id_, delivery.id)
     for one in transfers(payments, id_):
         if not has_time():
             return {"state": OPEN}
@@ -124,6 +125,7 @@ def confirm(payments: Payments, delivery: Delivery, act: Document, has_time: Has
     wanted = {name: Confirmation(state=PaymentState(state), day=parse_day(day), reason=reason)
               for name, state, day, reason in act["results"]}  # fmt: skip
     counts: dict[str, int] = {}
+    payments.note_act(format_instant(delivery.received_at), "confirm", id_, delivery.id)
     for one in transfers(payments, id_):
         if one.name not in wanted:
             continue

@@ -109,6 +109,20 @@ class Payments:
             return False
         return True
 
+    # What people did, in their order
+
+    def note_act(self, at: str, act: str, batch: str, delivery: str) -> None:
+        """That an act moved money; again changes nothing."""
+        item = {"PK": s(self._acts), "SK": s(f"{at}#{delivery}"), "doc": s(encode_json({"act": act, "batch": batch}))}
+        self.client.put_item(TableName=self.table, Item=item)
+
+    def acts(self, since: str, until: str) -> Iterator[tuple[str, str, str]]:
+        """(act, batch, delivery) of what moved money from one moment on and before another, oldest first."""
+        values = {":first": s(since), ":last": s(until)}
+        for item in self._query(self._acts, "SK BETWEEN :first AND :last", values):
+            doc = read_json(item)
+            yield doc["act"], doc["batch"], item["SK"]["S"].partition("#")[2]
+
     # Statements in a payment
 
     def statement(self, id_: str) -> Document | None:
@@ -162,6 +176,10 @@ class Payments:
     @property
     def _all(self) -> str:
         return f"B#{self.program}"
+
+    @property
+    def _acts(self) -> str:
+        return f"B#{self.program}#acts"
 
     @property
     def _payees(self) -> str:
