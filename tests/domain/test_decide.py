@@ -323,7 +323,7 @@ def test_what_comes_late_never_blames_the_action_for_what_was_booked_since() -> 
     head = order.heads["A~sale"]
     assert outcomes_of(order)[-1] == ("refused", "LATER_CHANGES_STAND")
     assert head.state(REPORTED) is LifecycleState.PENDING
-    assert sentence_details(order, head, held, 35)["blockers"] == taken.public_id
+    assert sentence_details(order, head, held, 35, "UTC")["blockers"] == taken.public_id
 
 
 @given(histories(), st.data())

@@ -106,7 +106,7 @@ def test_a_held_record_names_the_one_it_may_repeat() -> None:
     meant = by("shop", record(TakeBack(D(3)), 2, reference="b"))
     held = by("stripe", record(TakeBack(D(3)), 3, reference="c"))
     order = fold_records(action(), [first, meant, held])
-    assert sentence_details(order, order.heads["A~sale"], held, 35)["double"] == meant.public_id
+    assert sentence_details(order, order.heads["A~sale"], held, 35, "UTC")["double"] == meant.public_id
 
 
 @settings(max_examples=150)
