@@ -37,6 +37,7 @@ CONSOLE = {
     "funding": "/console/{program}/money/funding?preset=amazon-seller",
     "statements": "/console/{program}/money/statements",
     "payments": "/console/{program}/money/payments",
+    "journal": "/console/{program}/money/journal",
     "payees": "/console/{program}/money/payees",
     "send": "/console/{program}/send",
     "dry-run": "/console/{program}/dry-runs/{run}",

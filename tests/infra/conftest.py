@@ -92,6 +92,11 @@ class LocalStack:
         raise AssertionError(f"{function} saw nothing of the kind within {PATIENCE} s")
 
 
+def queued_details(event: dict[str, Any]) -> list[dict[str, Any]]:
+    """The details of the S3 events that an SQS event brings."""
+    return [json.loads(record["body"])["detail"] for record in event["Records"]]
+
+
 def make_traced_tree(root: Path) -> Path:
     """A tree with the real templates, a layer with a mark, and functions that leave a trace."""
     (root / "infra").mkdir(parents=True)

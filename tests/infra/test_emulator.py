@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.infra.conftest import PARAMETERS, LocalStack, make_traced_tree
+from tests.infra.conftest import PARAMETERS, LocalStack, make_traced_tree, queued_details
 
 from local.deploy import client, deploy
 from local.emulator import emulator, free_port, was_killed
@@ -68,7 +68,8 @@ def test_a_kill_leaves_the_inbox_as_it_was_and_is_noticed(tmp_path: Path) -> Non
         assert (found["Body"].read(), found["Metadata"]) == (b"2", {"program": "acme"})
         assert second.client("dynamodb").scan(TableName=second.output("LedgerTable"))["Count"] == 0
         second.client("s3").put_object(Bucket=inbox, Key="api/acme/orders/d1/may.csv", Body=b"x")
-        second.seen("file_drop", lambda event: event["detail"]["object"]["key"] == "api/acme/orders/d1/may.csv")
+        landed = "api/acme/orders/d1/may.csv"
+        second.seen("file_drop", lambda event: [each["object"]["key"] for each in queued_details(event)] == [landed])
 
 
 def test_an_orphan_of_a_killed_hub_is_ended_and_saves_what_it_has(tmp_path: Path) -> None:

@@ -5,14 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.infra.conftest import LocalStack
+from tests.infra.conftest import LocalStack, queued_details
 
 LEDGER_ITEM = {"PK": {"S": "A#acme#1"}, "SK": {"S": "M#1"}}
-
-
-def tells(event: dict[str, Any]) -> list[dict[str, Any]]:
-    """What waited on the queue of what landed."""
-    return [json.loads(record["body"])["detail"] for record in event["Records"]]
 
 
 def brings(body: str) -> Callable[[dict[str, Any]], bool]:
@@ -51,7 +46,7 @@ def test_path_parameters_are_named_as_the_functions_read_them(stack: LocalStack)
 def test_a_file_put_into_the_inbox_is_told(stack: LocalStack, prefix: str) -> None:
     key = f"{prefix}/acme/orders/d1/may.csv"
     stack.client("s3").put_object(Bucket=stack.output("InboxBucket"), Key=key, Body=b"x")
-    stack.seen("file_drop", lambda event: [one.get("object", {}).get("key") for one in tells(event)] == [key])
+    stack.seen("file_drop", lambda event: [one.get("object", {}).get("key") for one in queued_details(event)] == [key])
 
 
 @pytest.mark.parametrize("what", ["Upload Completed", "Upload Failed", "Rename Completed"])
@@ -59,7 +54,7 @@ def test_what_the_sftp_server_says_is_told_as_well(stack: LocalStack, what: str)
     detail = {"file-path": f"/{stack.output('InboxBucket')}/sftp/acme/orders/{what}.csv", "server-id": "s-1"}
     entry = {"Source": "retour.sftp", "DetailType": f"SFTP Server File {what}", "Detail": json.dumps(detail)}
     assert stack.client("events").put_events(Entries=[entry])["FailedEntryCount"] == 0
-    stack.seen("file_drop", lambda event: tells(event) == [detail])
+    stack.seen("file_drop", lambda event: queued_details(event) == [detail])
 
 
 def test_a_new_record_wakes_the_fold_and_a_new_head_does_not(stack: LocalStack) -> None:

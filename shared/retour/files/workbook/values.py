@@ -77,8 +77,10 @@ class Values:
         text = text.strip()
         if not (look.date and self.since_1904):
             return RawCell(text, look.date)
-        is_date = serial_moment(text, since_1904=True) is not None
-        return RawCell(str(Decimal(text) + 1462) if is_date else text, is_date)
+        if serial_moment(text, since_1904=True) is not None:
+            return RawCell(str(Decimal(text) + 1462), date=True)
+        # No date in either epoch: it keeps its style, so that an id in it is refused again.
+        return RawCell(text, date=serial_moment(text, since_1904=False) is None)
 
 
 @dataclass
