@@ -75,7 +75,7 @@ def start(
         delivery = replace(delivery, facts={**delivery.facts, RELEASED_AT: format_instant(released_at)})
     hub.deliveries(delivery.program).put(delivery, None, WORKING, {})
     if hub.start_execution(delivery, {"rehearse": to_weigh}) or (
-        hub.defers_large_files and not is_answered(hub, delivery)
+        hub.defers_large_files and not outcomes.is_answered(hub.inbox, delivery)
     ):
         return Batch(delivery=delivery, state=WORKING)
     items = split_into_buckets(hub, delivery).items()
@@ -88,14 +88,6 @@ def start(
     for item in items:
         ingest_bucket(hub, delivery, item)
     return finish(hub, delivery)
-
-
-def is_answered(hub: "Hub", delivery: Delivery) -> bool:
-    """Whether the reply was already sent, so that a resumed state machine must not send it again."""
-    try:
-        return hub.inbox.size(outcomes.results_folder(delivery) + outcomes.ANSWERED_MARK) >= 0
-    except KeyError:
-        return False
 
 
 def resume(hub: "Hub", delivery: Delivery) -> Batch:

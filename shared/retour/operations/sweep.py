@@ -28,6 +28,7 @@ from retour.posting.held_records import list_held
 from retour.posting.refold import settle_order
 from retour.store.deliveries import DeliveryHeader
 from retour.store.inbox import ObjectVersion
+from retour.store.outcomes import is_answered
 from retour.views.ledger_reader import REPORT_BYTES, LedgerReader
 
 if TYPE_CHECKING:
@@ -243,7 +244,7 @@ def recheck_delivery(hub: "Hub", reader: LedgerReader, header: DeliveryHeader, *
 def recheck_file(hub: "Hub", header: DeliveryHeader) -> Counter[str]:
     """A file that ended, and whose worker ended before it could ask for its answer."""
     is_answerable = header.state in (DONE, HELD, REFUSED) and header.report.get("code") != NEVER_ARRIVED
-    if not is_answerable or ANSWER_KEY in header.report:
+    if not is_answerable or ANSWER_KEY in header.report or is_answered(hub.inbox, header.delivery, header.state):
         return Counter()
     hub.send("answers", {"program": header.delivery.program, "delivery": header.delivery.id, "what": "batch"})
     return Counter(answers=1)

@@ -87,12 +87,12 @@ def send_reply(hub: "Hub", message: Mapping[str, Any]) -> str:
     refused = (one for one in outcomes.load_outcomes(hub.inbox, header.delivery) if one.outcome is Outcome.REFUSED)
     counts = header.report.get("counts", {})
     left = leave_reply(hub, program, source, header, counts, islice(refused, REFUSED_LINES_MAX), answer, again="")
-    hub.inbox.put(outcomes.results_folder(header.delivery) + outcomes.ANSWERED_MARK, left.encode())
     told = replace(header, report={**header.report, ANSWER_KEY: left})
     hub.deliveries(program.id).close(told.delivery, told.report, told.state)
     callback.post_callback(
         hub, program, source, told, list(islice(outcomes.load_outcomes(hub.inbox, header.delivery), ROWS_LISTED_MAX))
     )
+    outcomes.mark_answered(hub.inbox, header.delivery, header.state)
     return left
 
 

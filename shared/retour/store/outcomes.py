@@ -35,6 +35,23 @@ def outcomes_key(delivery: Delivery) -> str:
     return results_folder(delivery) + "outcomes.jsonl"
 
 
+def mark_answered(inbox: Inbox, delivery: Delivery, state: str) -> None:
+    """Note that the reply about a delivery in this state was sent."""
+    inbox.put(results_folder(delivery) + ANSWERED_MARK, state.encode())
+
+
+def is_answered(inbox: Inbox, delivery: Delivery, state: str | None = None) -> bool:
+    """Whether a reply was sent (about this state), also before a power cut that took the table of a local hub.
+
+    A held file that is released is answered a second time.
+    """
+    try:
+        answered = inbox.read(results_folder(delivery) + ANSWERED_MARK).decode()
+    except KeyError:
+        return False
+    return state in (None, answered)
+
+
 def results_folder(delivery: Delivery) -> str:
     """The key prefix of a delivery's result files."""
     return f"results/{delivery.program}/{delivery.id}/"
