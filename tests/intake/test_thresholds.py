@@ -69,7 +69,7 @@ def test_too_many_bad_rows_hold_the_file_and_nothing_is_recorded(house: ProgramH
     assert not house.order("A-1").records
     assert listed_held(house) == [batch.delivery.id]
     says = sentence(batch.code, batch.details)
-    assert "bad_rows would be 33.3%" in says and "nordlicht -8.80 EUR" in says
+    assert "the share of refused rows would be 33.3%" in says and "nordlicht -8.80 EUR" in says
 
 
 def test_exactly_at_the_limit_is_not_above_it(house: ProgramHarness) -> None:
