@@ -64,7 +64,7 @@ def test_many_are_approved_at_once(visitor: Visitor, hub: LocalHub) -> None:
 def test_an_operator_sends_a_file_after_a_dry_run_and_follows_it(visitor: Visitor, hub: LocalHub) -> None:
     page = visitor("operator")
     page.goto("/console/acme/today")
-    page.click("text=Send a file")
+    page.click("text=Send a file >> visible=true")
     page.set_input_files("#file", {"name": "may.csv", "mimeType": "text/csv", "buffer": FILE.encode()})
     page.click("text=Show what it would do")
     page.wait_for_selector("text=1 row in = 1 applied")

@@ -58,7 +58,7 @@ def test_a_foreign_header_brings_a_suggestion_that_is_not_applied(house: Program
     }
     assert [row["explanation"] for row in suggestion["rows"]] == [
         "Order A-1, item boot: 40.00 is taken back.",
-        "Order A-2, item boot: 1040.00 is taken back.",
+        "Order A-2, item boot: 1,040.00 is taken back.",
     ]
     again = checked(house, GERMAN, amount_means="take_back")
     assert again["state"] == "refused"
