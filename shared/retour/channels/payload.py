@@ -11,7 +11,7 @@ from retour import sentences
 from retour.domain import times
 from retour.domain.money import InvalidAmountError, parse_decimal
 from retour.domain.program import Source
-from retour.domain.row import Refusal, Row, Unreadable
+from retour.domain.row import Ignored, Refusal, Row, Unreadable
 
 MESSAGE_CHARS_MAX = 64
 NEAR = 0.54
@@ -156,6 +156,11 @@ def is_storable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def unused_event(kind: Any, used: Iterable[str]) -> Ignored:
+    """The answer to an event that says nothing of returns: which ones to choose instead."""
+    return Ignored(f"Event {excerpt(kind)} is not used. Choose {', '.join(used)}.")
 
 
 def excerpt(value: Any) -> str:

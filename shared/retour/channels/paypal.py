@@ -114,7 +114,7 @@ class PayPalSender:
         kind = event.get("event_type")
         reader = READERS.get(kind) if isinstance(kind, str) else None
         if reader is None:
-            return Ignored(f"Event {payload.excerpt(kind)} is not used. Choose {', '.join(READERS)}.")
+            return payload.unused_event(kind, READERS)
         found = event.get("resource")
         if not isinstance(found, Mapping):
             return Refusal("PAYLOAD_INCOMPLETE", {"topic": str(kind), "field": "resource"})

@@ -92,7 +92,7 @@ def rows(
     kind = event.get("type")
     reader = READERS.get(kind) if isinstance(kind, str) else None
     if reader is None:
-        return Ignored(f"Event {payload.excerpt(kind)} is not used. Choose {', '.join(READERS)}.")
+        return payload.unused_event(kind, READERS)
     found = payload.value_at(event, "data.object")
     if payload.id_text(payload.value_at(found, "id")) is None:
         return Refusal("PAYLOAD_INCOMPLETE", {"topic": str(kind), "field": "data.object.id"})
